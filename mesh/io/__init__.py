@@ -1,0 +1,1 @@
+"""The shell: owns the sockets, performs what the core decided, and never blocks; the drivers wait."""

@@ -1,0 +1,55 @@
+"""The retry budget: 20 % of calls, and 10 a second on top (Finagle's RetryBudget).
+
+It bounds what failover may add to a mesh whose servers are all slow. A lost connection or a refusal while draining
+does not draw on it: there the first attempt has left no load behind.
+"""
+
+from __future__ import annotations
+
+__all__ = ["RetryBudget"]
+
+_WINDOW_S = 10.0
+"""Unused tokens are worth this many seconds of calls, not more."""
+
+
+class RetryBudget:
+    """A token bucket that calls fill and doubtful retries empty."""
+
+    __slots__ = ("_at", "_floor_per_s", "_max", "_ratio", "_tokens", "spent")
+
+    def __init__(self, ratio: float, min_per_s: float) -> None:
+        """Args: ratio of retries to calls; retries a second that are always allowed."""
+        self._ratio = ratio
+        self._floor_per_s = min_per_s
+        self._max = max(1.0, min_per_s * _WINDOW_S)
+        self._tokens = self._max if min_per_s > 0 else 0.0
+        self._at = 0.0
+        self.spent = 0
+        """Retries that were paid for."""
+
+    def deposit(self) -> None:
+        """Count one call."""
+        tokens = self._tokens + self._ratio
+        self._tokens = tokens if tokens < self._max else self._max
+
+    def withdraw(self, now: float) -> bool:
+        """Pay for one retry; False where the budget is empty."""
+        self._refill(now)
+        if self._tokens < 1.0:
+            return False
+        self._tokens -= 1.0
+        self.spent += 1
+        return True
+
+    def wait_s(self, now: float) -> float | None:
+        """Return the seconds until one retry can be paid by the floor alone; None if the floor is zero."""
+        self._refill(now)
+        if self._tokens >= 1.0:
+            return 0.0
+        return (1.0 - self._tokens) / self._floor_per_s if self._floor_per_s > 0 else None
+
+    def _refill(self, now: float) -> None:
+        if now > self._at:
+            gained = (now - self._at) * self._floor_per_s if self._at else 0.0
+            self._tokens = min(self._max, self._tokens + gained)
+            self._at = now
