@@ -1,0 +1,17 @@
+"""What tests share: waiting for a condition, needs of a test, processes, ports."""
+
+from tests.helpers.needs import needs_netns, needs_program, needs_root
+from tests.helpers.ports import free_port
+from tests.helpers.process import Process, spawn
+from tests.helpers.wait import async_wait_until, wait_until
+
+__all__ = [
+    "Process",
+    "async_wait_until",
+    "free_port",
+    "needs_netns",
+    "needs_program",
+    "needs_root",
+    "spawn",
+    "wait_until",
+]

@@ -1,0 +1,40 @@
+"""Waiting for a condition with a deadline, which is the only way a test waits."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+__all__ = ["async_wait_until", "wait_until"]
+
+T = TypeVar("T")
+
+_POLL_S = 0.005
+
+
+def wait_until(condition: Callable[[], T], deadline_s: float = 5.0, what: str = "the condition") -> T:
+    """Return the first true value of ``condition``; AssertionError after ``deadline_s`` seconds."""
+    give_up_at = time.monotonic() + deadline_s
+    while not (value := condition()):
+        if time.monotonic() >= give_up_at:
+            raise AssertionError(_sentence(what, deadline_s, value))
+        time.sleep(_POLL_S)
+    return value
+
+
+async def async_wait_until(
+    condition: Callable[[], T], deadline_s: float = 5.0, what: str = "the condition"
+) -> T:
+    """Do what ``wait_until`` does, and let the event loop run meanwhile."""
+    give_up_at = time.monotonic() + deadline_s
+    while not (value := condition()):
+        if time.monotonic() >= give_up_at:
+            raise AssertionError(_sentence(what, deadline_s, value))
+        await asyncio.sleep(_POLL_S)
+    return value
+
+
+def _sentence(what: str, deadline_s: float, value: object) -> str:
+    return f"waited {deadline_s:g} s in vain for {what}; last seen: {value!r}"
