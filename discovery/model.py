@@ -27,6 +27,10 @@ __all__ = [
     "PeerAdded",
     "PeerRemoved",
     "PeerUpdated",
+    "clean_name",
+    "cut",
+    "id_problem",
+    "is_service",
     "name_problem",
 ]
 
@@ -87,7 +91,10 @@ class Address:
 
     @classmethod
     def parse(cls, text: str) -> Address:
-        """Read ``HOST:PORT``; an IPv6 address stands in brackets: ``[::1]:5555``. Raises DiscoveryValueError."""
+        """Read ``HOST:PORT``; an IPv6 address stands in brackets: ``[::1]:5555``.
+
+        Raises DiscoveryValueError.
+        """
         host, colon, port = text.rpartition(":")
         remedy = "write HOST:PORT, for example 10.0.0.7:5555 or [::1]:5555"
         if not colon or host.endswith(":"):
@@ -124,7 +131,7 @@ class Peer:
     addresses: tuple[Address, ...] = ()
     """Where it listens, best first."""
     properties: Mapping[str, str] = field(default_factory=dict, hash=False)
-    """Everything else it says about itself (``proto``, ``ver``, ``realm``, ``pk``); keys in lower case. Read-only."""
+    """Everything else it says (``proto``, ``ver``, ``realm``, ``pk``); keys in lower case. Read-only."""
     sources: tuple[str, ...] = ()
     """How it became known: any of ``mdns``, ``static``, ``memory``."""
     priority: int = 0
@@ -133,12 +140,14 @@ class Peer:
     """Share among peers of the same priority; 0 to 65535 (RFC 2782)."""
 
     def __post_init__(self) -> None:
-        _check_text("peer id", self.peer_id, PEER_ID_OCTETS_MAX)
+        problem = id_problem(self.peer_id)
+        if problem:
+            raise DiscoveryValueError(self.peer_id, problem, "give a short printable peer id")
         problem = name_problem(self.name)
         if problem:
             raise DiscoveryValueError(self.name, problem, "give a short printable name")
         for service in self.services:
-            if not _SERVICE.fullmatch(service):
+            if not is_service(service):
                 remedy = f"use 1 to {SERVICE_OCTETS_MAX} letters, digits, '_' or '-'"
                 raise DiscoveryValueError(service, "cannot be the name of a service", remedy)
         for number in (self.priority, self.weight):
@@ -190,16 +199,41 @@ class PeerRemoved:
 Change: TypeAlias = PeerAdded | PeerUpdated | PeerRemoved
 
 
+def id_problem(peer_id: str) -> str:
+    """Say why a text cannot be a peer id, or return an empty string."""
+    return _text_problem(peer_id, PEER_ID_OCTETS_MAX)
+
+
 def name_problem(name: str) -> str:
     """Say why a text cannot be an instance label (RFC 6763 section 4.1.1), or return an empty string."""
-    if not name:
+    return _text_problem(name, NAME_OCTETS_MAX)
+
+
+def clean_name(label: str) -> str:
+    """Make any text a name: what cannot be printed becomes ``?``, and the length is cut."""
+    return (
+        cut("".join(character if character.isprintable() else "?" for character in label), NAME_OCTETS_MAX)
+        or "?"
+    )
+
+
+def cut(text: str, octets_max: int) -> str:
+    """Shorten a text to a number of octets of UTF-8, at a character's end."""
+    return text.encode()[:octets_max].decode(errors="ignore")
+
+
+def is_service(name: str) -> bool:
+    """Tell whether a text can be the name of a service."""
+    return _SERVICE.fullmatch(name) is not None
+
+
+def _text_problem(text: str, octets_max: int) -> str:
+    if not text:
         return "is empty"
-    if not name.isprintable():
-        return "has control characters"
-    octets = len(name.encode())
-    if octets > NAME_OCTETS_MAX:
-        return f"has {octets} octets, a name has at most {NAME_OCTETS_MAX}"
-    return ""
+    if not text.isprintable():
+        return "has characters that cannot be printed"
+    octets = len(text.encode())
+    return f"has {octets} octets, at most {octets_max} fit" if octets > octets_max else ""
 
 
 def _host_problem(host: str) -> str:
@@ -215,13 +249,6 @@ def _host_problem(host: str) -> str:
     if len(host.encode()) > HOST_OCTETS_MAX:
         return f"has more than {HOST_OCTETS_MAX} octets"
     return ""
-
-
-def _check_text(what: str, text: str, octets_max: int) -> None:
-    if not text or not text.isprintable() or len(text.encode()) > octets_max:
-        raise DiscoveryValueError(
-            text, f"cannot be a {what}", f"use 1 to {octets_max} octets of printable text"
-        )
 
 
 def _check_property(key: str, value: str) -> None:
