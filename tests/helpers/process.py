@@ -64,8 +64,13 @@ class Process:
                 since = max(since, len(self.lines))
                 left_s = give_up_at - time.monotonic()
                 if left_s <= 0 or self._outputs_open == 0:
-                    raise AssertionError(self._complaint(pattern, deadline_s))
+                    break
                 self._grown.wait(left_s)
+        if left_s > 0:
+            # The outputs close a moment before the program has an exit code to report.
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._popen.wait(1.0)
+        raise AssertionError(self._complaint(pattern, deadline_s))
 
     def wait(self, deadline_s: float = 5.0) -> int:
         """Return the exit code when the program has ended; AssertionError after ``deadline_s`` seconds."""
