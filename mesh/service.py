@@ -290,6 +290,7 @@ class Service:
             raise ConfigError(f"{place(handler)}: {full_name}: shorten it to {_FULL_NAME_OCTETS_MAX} octets")
         if full_name in self._methods:
             raise ConfigError(f"{place(handler)}: {full_name} is declared already: give another name=")
+        lane = self._lane(handler, threaded)
         codec: _Codec = _RawCodec(full_name, handler) if raw else TypedCodec(full_name, handler)
         self._methods[full_name] = Method(
             full_name=full_name,
@@ -297,7 +298,7 @@ class Service:
             name=name,
             raw=raw,
             idempotent=idempotent,
-            lane=self._lane(handler, threaded),
+            lane=lane,
             description=(inspect.getdoc(inner) or "") if description is None else description,
             _handler=handler,
             _codec=codec,

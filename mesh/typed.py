@@ -124,7 +124,7 @@ class TypedCodec:
         """The method as it is declared, without what the server injects."""
         self._check_types(handler)
 
-        self._in_order: dict[str, _Decode] = {}
+        self._in_order: list[tuple[str, _Decode]] = []
         self._by_name: dict[str, _Decode] = {}
         self._rest: _Decode | None = None
         self._extra: _Decode | None = None
@@ -135,7 +135,7 @@ class TypedCodec:
             elif parameter.kind is parameter.VAR_KEYWORD:
                 self._extra = decode
             if parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD):
-                self._in_order[parameter.name] = decode
+                self._in_order.append((parameter.name, decode))
             if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
                 self._by_name[parameter.name] = decode
         self._required = [parameter.name for parameter in parameters if _is_required(parameter)]
@@ -149,14 +149,16 @@ class TypedCodec:
         Raises:
             ArgumentError: the body does not fit the signature.
         """
-        args: Sequence[Any]
-        kwargs: Mapping[str, Any]
+        args: Sequence[Any] | None
+        kwargs: Mapping[str, Any] = _NO_NAMES
         try:
             # One array of as many values as the method takes is the common case: one decoder for each such
             # number, found by the first octet, makes the argument tuple in one step.
             (body,) = request.frames
-            args, kwargs = self._arrays[body[0]](body), _NO_NAMES
+            args = self._arrays[body[0]](body)
         except Exception:
+            args = None
+        if args is None:
             # Everything else goes the long way, which takes every form and says what is wrong.
             args, kwargs = self._read_any(request.frames)
         if self._request is not None:
@@ -244,16 +246,8 @@ class TypedCodec:
         self, values: list[msgspec.Raw], named: dict[str, msgspec.Raw]
     ) -> tuple[list[Any], dict[str, Any]]:
         """Decode each argument for its parameter; Python's own rules decide which that is."""
-        args = [
-            self._value(name, decode, raw)
-            for (name, decode), raw in zip(self._in_order.items(), values, strict=False)
-        ]
-        known = list(self._in_order)[: len(args)]
-        surplus = values[len(args) :]
-        if self._rest is not None:
-            args += [self._value(f"*[{index}]", self._rest, raw) for index, raw in enumerate(surplus)]
-        elif surplus:
-            raise ArgumentError(self.signature, f"at most {len(args)} arguments in order, got {len(values)}")
+        args = self._take_in_order(values) if values else []
+        known = [name for name, _ in self._in_order[: len(args)]] if args else []
         kwargs: dict[str, Any] = {}
         for name, raw in named.items():
             decode = self._by_name.get(name)
@@ -271,6 +265,19 @@ class TypedCodec:
         if missing:
             raise ArgumentError(self.signature, f"missing {', '.join(missing)}")
         return args, kwargs
+
+    def _take_in_order(self, values: list[msgspec.Raw]) -> list[Any]:
+        """Decode the arguments of an array."""
+        args = [
+            self._value(name, decode, raw)
+            for (name, decode), raw in zip(self._in_order, values, strict=False)
+        ]
+        surplus = values[len(args) :]
+        if self._rest is not None:
+            args += [self._value(f"*[{index}]", self._rest, raw) for index, raw in enumerate(surplus)]
+        elif surplus:
+            raise ArgumentError(self.signature, f"at most {len(args)} arguments in order, got {len(values)}")
+        return args
 
     def _value(self, name: str, decode: _Decode, raw: msgspec.Raw) -> Any:
         try:
@@ -322,8 +329,8 @@ def _array_decoders(parameters: Sequence[inspect.Parameter]) -> dict[int, _Decod
 def _schema_hook(annotation: Any) -> dict[str, Any]:
     """Describe ``object``, which means anything: msgspec's decoder takes it, its schema does not."""
     if annotation is object:
-        return {}
-    raise TypeError(f"{annotation!r} is not a type that msgpack carries")
+        return {"description": "anything"}  # msgspec takes an empty one for none
+    raise TypeError(f"msgpack does not carry {getattr(annotation, '__qualname__', annotation)}")
 
 
 def _problem(name: str, exc: Exception) -> str:
