@@ -136,3 +136,10 @@ def test_the_nearest_names_come_first() -> None:
 )
 def test_an_unknown_method_is_answered_with_known_ones(name: str, known: list[str], sentence: str) -> None:
     assert unknown_method(name, known) == sentence
+
+
+def test_among_very_many_methods_those_of_the_same_service_are_compared() -> None:
+    known = [*(f"a.add{number}" for number in range(1000)), "calc.add"]
+    assert unknown_method("calc.ad", known).startswith("unknown method calc.ad; nearest: calc.add")
+    assert unknown_method("b.add999", known).startswith("unknown method b.add999; nearest: a.add")
+    assert "a.add999" not in unknown_method("b.add999", known).partition(";")[2]
