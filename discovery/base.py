@@ -1,7 +1,7 @@
 """What every way of finding peers can do: browse and advertise.
 
-`discovery.memory` (one process), `discovery.mdns` (the local network) and `discovery.merged` (several at once)
-implement these; one contract suite runs against all of them.
+`discovery.memory` (one process), `discovery.mdns` (the local network) and `discovery.merged` (several at
+once) implement these; one contract suite runs against all of them.
 """
 
 from __future__ import annotations
