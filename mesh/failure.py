@@ -73,8 +73,8 @@ def nearest(name: str, known: Iterable[str], n: int = 3) -> list[str]:
 def unknown_method(name: str, known: Iterable[str]) -> str:
     """Return the sentence about a method that is not offered: what comes nearest, else what is offered.
 
-    Anybody can call unknown methods, and a comparison takes 30 us: at most 100 names are compared, those of the
-    same service first.
+    Anybody can call unknown methods, and a comparison takes 30 us: at most 100 names are compared, those of
+    the same service first.
     """
     service = name.partition(".")[0]
     offered = sorted(known, key=lambda other: (other.partition(".")[0] != service, other))

@@ -105,13 +105,17 @@ def test_an_exception_without_words_has_a_traceback() -> None:
     assert "Silent" in describe_error(raised(Silent()), expose_traceback=True).traceback
 
 
-def test_a_deep_recursion_has_a_traceback() -> None:
-    def dive() -> None:
-        dive()
+def test_of_a_deep_recursion_the_last_frames_are_told() -> None:
+    def ping() -> None:
+        pong()
+
+    def pong() -> None:
+        ping()
 
     with pytest.raises(RecursionError) as caught:
-        dive()
-    assert "in dive" in describe_error(caught.value, expose_traceback=True).traceback
+        ping()
+    text = describe_error(caught.value, expose_traceback=True).traceback
+    assert text.count("in ping") + text.count("in pong") == 64
 
 
 def test_the_nearest_names_come_first() -> None:

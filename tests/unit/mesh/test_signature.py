@@ -100,6 +100,10 @@ def test_place_names_function_file_and_line(handler: Callable[..., Any], name: s
     assert line.isdigit()
 
 
+def test_place_looks_through_a_wrapper() -> None:
+    assert place(wrapped) == place(plain)
+
+
 def test_place_of_a_builtin_is_its_name() -> None:
     assert place(len) == "len"
 
