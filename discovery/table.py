@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Final
 
 from .model import Address, Change, Peer, PeerAdded, PeerRemoved, PeerUpdated
@@ -25,16 +25,16 @@ _WHOLE_TOKEN: Final = 1 - 1e-9
 """A token, less what is lost when its refill time is computed and added back."""
 
 
-@dataclass(slots=True)
 class _Entry:
     """What is known about one peer id."""
 
-    tokens: float
-    refilled_at: float
-    sightings: dict[str, Peer] = field(default_factory=dict)
-    told: Peer | None = None
-    is_new: bool = True
-    due_at: float | None = None
+    def __init__(self, tokens: float, now: float) -> None:
+        self.sightings: dict[str, Peer] = {}
+        self.told: Peer | None = None
+        self.is_new = True
+        self.tokens = tokens
+        self.refilled_at = now
+        self.due_at: float | None = None
 
     def is_static(self) -> bool:
         return all(seen.sources == _STATIC for seen in self.sightings.values())
