@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Final
 
-from .model import Address, Change, Peer, PeerAdded, PeerRemoved, PeerUpdated
+from .model import Address, Change, DiscoveryValueError, Peer, PeerAdded, PeerRemoved, PeerUpdated
 
 __all__ = ["PeerTable"]
 
@@ -64,8 +64,12 @@ class PeerTable:
         `peers_max` ids are known at once; known ones are never evicted for new ones, and static peers
         always fit, because the user named them. `addresses_max` addresses of a peer are kept. A peer may
         change `changes_burst` times in a row, then once in `change_interval_s` seconds; what is held back
-        comes out later, in its final state. The first addition of a peer is never held back.
+        comes out later, in its final state. The first
+        addition of a peer is never held back. Raises DiscoveryValueError for a burst below 1, which would hold
+        back forever.
         """
+        if changes_burst < 1:
+            raise DiscoveryValueError(str(changes_burst), "is no burst of changes", "give 1 or more")
         self._peers_max = peers_max
         self._addresses_max = addresses_max
         self._burst = float(changes_burst)
