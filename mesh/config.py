@@ -20,9 +20,7 @@ def _check(owner: object, low: float, high: float, *names: str) -> None:
     for name in names:
         value = getattr(owner, name)
         if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
-            raise ConfigError(
-                f"{type(owner).__name__}.{name} is {value!r}; it takes a number from {low:g} to {high:g}"
-            )
+            raise ConfigError(f"{type(owner).__name__}.{name} is {value!r}; it takes a number from {low:g} to {high:g}")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -167,9 +167,7 @@ class RemoteError(CallError):
         attempts: tuple[Attempt, ...] = (),
         elapsed_s: float = 0.0,
     ) -> None:
-        super().__init__(
-            message, method=method, call_id=call_id, attempts=attempts, elapsed_s=elapsed_s
-        )
+        super().__init__(message, method=method, call_id=call_id, attempts=attempts, elapsed_s=elapsed_s)
         self.code = code
         """Canonical status."""
         self.type = type

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import traceback
-from collections.abc import Iterable
 
 import msgspec
 
 from mesh.errors import RemoteError, Status
 from mesh.typed import ArgumentError, ResultError
 
-__all__ = ["ErrorDetail", "describe_error", "nearest", "unknown_method"]
+__all__ = ["ErrorDetail", "describe_error"]
 
 _TYPE_OCTETS_MAX = 255
 _MESSAGE_OCTETS_MAX = 4 * 1024
 _TRACEBACK_OCTETS_MAX = 16 * 1024
 _TRACEBACK_FRAMES_MAX = 64
-_COMPARED_MAX = 100
 _HERE = os.path.dirname(__file__) + os.sep
 
 _STATUS: tuple[tuple[type[BaseException], Status], ...] = (
@@ -63,27 +60,6 @@ def describe_error(exc: BaseException, *, expose_traceback: bool) -> ErrorDetail
         message=_bounded(message, _MESSAGE_OCTETS_MAX),
         traceback=_bounded(trace, _TRACEBACK_OCTETS_MAX, keep_end=True),
     )
-
-
-def nearest(name: str, known: Iterable[str], n: int = 3) -> list[str]:
-    """Return at most ``n`` of the known names that resemble a name, the most alike first."""
-    return difflib.get_close_matches(name, sorted(known), n)
-
-
-def unknown_method(name: str, known: Iterable[str]) -> str:
-    """Return the sentence about a method that is not offered: what comes nearest, else what is offered.
-
-    Anybody can call unknown methods, and a comparison takes 30 us: at most 100 names are compared, those of
-    the same service first.
-    """
-    service = name.partition(".")[0]
-    offered = sorted(known, key=lambda other: (other.partition(".")[0] != service, other))
-    if not offered:
-        return f"unknown method {name}; this server offers none"
-    if alike := nearest(name, offered[:_COMPARED_MAX]):
-        return f"unknown method {name}; nearest: {', '.join(alike)}"
-    more = ", …" if len(offered) > 10 else ""
-    return f"unknown method {name}; offered: {', '.join(offered[:10])}{more}"
 
 
 def _failure(code: Status) -> Status:

@@ -314,9 +314,7 @@ class Service:
                 raise ConfigError(f"{place(handler)}: a coroutine runs in the loop: leave threaded out")
             return "coroutine"
         if threaded and not self._threads:
-            raise ConfigError(
-                f"{place(handler)}: service {self._name} has no threads: give it some, as in threads=4"
-            )
+            raise ConfigError(f"{place(handler)}: service {self._name} has no threads: give it some, as in threads=4")
         return "threaded" if (self._threads if threaded is None else threaded) else "inline"
 
 

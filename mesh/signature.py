@@ -56,9 +56,7 @@ def request_parameter(declared: inspect.Signature, handler: Callable[..., Any]) 
         parameter.KEYWORD_ONLY,
     )
     if len(wanted) > 1 or not plain or parameter.default is not parameter.empty:
-        raise ConfigError(
-            f"{place(handler)}: the request is given once and always: take it in one plain parameter"
-        )
+        raise ConfigError(f"{place(handler)}: the request is given once and always: take it in one plain parameter")
     return (sys.maxsize if parameter.kind is parameter.KEYWORD_ONLY else index), parameter.name
 
 

@@ -85,9 +85,7 @@ def _blame(arguments: list[tuple[str, object]]) -> None:
         try:
             _encode(value)
         except Exception as exc:
-            raise LocalProtocolError(
-                f"{name} ({type(value).__name__}) cannot be sent: {exc}; {_KNOWN_TYPES}"
-            ) from None
+            raise LocalProtocolError(f"{name} ({type(value).__name__}) cannot be sent: {exc}; {_KNOWN_TYPES}") from None
 
 
 def decode_result(body: bytes) -> object:
@@ -115,9 +113,7 @@ class TypedCodec:
         """
         declared = evaluated_signature(handler)
         self._request = request_parameter(declared, handler)
-        parameters = [
-            parameter for parameter in declared.parameters.values() if parameter.annotation is not Request
-        ]
+        parameters = [parameter for parameter in declared.parameters.values() if parameter.annotation is not Request]
         self._declared = declared.replace(parameters=parameters)
         self._full_name = full_name
         self.signature = full_name + printed_signature(self._declared)
@@ -212,8 +208,7 @@ class TypedCodec:
     def _check_types(self, handler: Callable[..., Any]) -> None:
         """Raise ConfigError for the first annotation that cannot travel."""
         named = [
-            (f"parameter {parameter.name}", _type_of(parameter))
-            for parameter in self._declared.parameters.values()
+            (f"parameter {parameter.name}", _type_of(parameter)) for parameter in self._declared.parameters.values()
         ]
         if self._declared.return_annotation is not inspect.Signature.empty:
             named.append(("the result", self._declared.return_annotation))
@@ -242,9 +237,7 @@ class TypedCodec:
         rest = given.pop(_REST, None)
         return self._bind([] if rest is None else self._value(_REST, _decode_rest, rest), given)
 
-    def _bind(
-        self, values: list[msgspec.Raw], named: dict[str, msgspec.Raw]
-    ) -> tuple[list[Any], dict[str, Any]]:
+    def _bind(self, values: list[msgspec.Raw], named: dict[str, msgspec.Raw]) -> tuple[list[Any], dict[str, Any]]:
         """Decode each argument for its parameter; Python's own rules decide which that is."""
         args = self._take_in_order(values) if values else []
         known = [name for name, _ in self._in_order[: len(args)]] if args else []
@@ -268,10 +261,7 @@ class TypedCodec:
 
     def _take_in_order(self, values: list[msgspec.Raw]) -> list[Any]:
         """Decode the arguments of an array."""
-        args = [
-            self._value(name, decode, raw)
-            for (name, decode), raw in zip(self._in_order, values, strict=False)
-        ]
+        args = [self._value(name, decode, raw) for (name, decode), raw in zip(self._in_order, values, strict=False)]
         surplus = values[len(args) :]
         if self._rest is not None:
             args += [self._value(f"*[{index}]", self._rest, raw) for index, raw in enumerate(surplus)]
@@ -320,10 +310,7 @@ def _array_decoders(parameters: Sequence[inspect.Parameter]) -> dict[int, _Decod
             types += [_type_of(parameter)] * (_FIXARRAY_MAX - len(types))
     fewest = sum(_is_required(parameter) for parameter in in_order)
     most = min(len(types), _FIXARRAY_MAX)
-    return {
-        _FIXARRAY | count: _decoder(GenericAlias(tuple, tuple(types[:count])))
-        for count in range(fewest, most + 1)
-    }
+    return {_FIXARRAY | count: _decoder(GenericAlias(tuple, tuple(types[:count]))) for count in range(fewest, most + 1)}
 
 
 def _schema_hook(annotation: Any) -> dict[str, Any]:

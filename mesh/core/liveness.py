@@ -51,7 +51,10 @@ TRANSITIONS: dict[tuple[State, Sign], State] = {
     (_P, Sign.LINK_UP): _P,
     (_P, Sign.LIFE): _A,
     (_P, Sign.UNANSWERED): _P,
-    (_P, Sign.MISSES): _G,  # it connected and never answered: dial again, somewhere else if there is another address
+    (
+        _P,
+        Sign.MISSES,
+    ): _G,  # it connected and never answered: dial again, somewhere else if there is another address
     (_P, Sign.LINK_DOWN): _G,
     (_A, Sign.LINK_UP): _A,
     (_A, Sign.LIFE): _A,

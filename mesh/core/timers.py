@@ -7,53 +7,70 @@ than half of the heap is stale, it is rebuilt without them, which costs less per
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
-__all__ = ["Timers"]
+__all__ = ["NEVER", "Timed", "Timers"]
 
-T = TypeVar("T")
+NEVER = -1.0
+"""`timer_at` of an item that waits for nothing."""
+
+
+class Timed(Protocol):
+    """Something that has at most one deadline."""
+
+    timer_at: float
+    """Absolute seconds of the deadline, or NEVER. Only `Timers` writes it."""
+
+
+T = TypeVar("T", bound=Timed)
 _REBUILD_MIN = 512
 
 
 class Timers(Generic[T]):
-    """Deadlines of items; an item is live as long as `is_live(item)` says so."""
+    """The deadlines of many items, one each."""
 
-    __slots__ = ("_heap", "_is_live", "_sequence", "_stale")
+    __slots__ = ("_heap", "_sequence", "_stale")
 
-    def __init__(self, is_live: Callable[[T], bool]) -> None:
+    def __init__(self) -> None:
         self._heap: list[tuple[float, int, T]] = []
-        self._is_live = is_live
         self._sequence = 0
         self._stale = 0
 
     def __len__(self) -> int:
         return len(self._heap)
 
-    def add(self, when: float, item: T) -> None:
-        """Let `item` come out of `due` at `when` (absolute seconds)."""
+    def set(self, item: T, when: float) -> None:
+        """Let `item` come out of `due` at `when` (absolute seconds) and at no other time."""
+        if item.timer_at != NEVER:
+            if item.timer_at == when:
+                return
+            self._stale += 1
+        item.timer_at = when
         self._sequence += 1
         heapq.heappush(self._heap, (when, self._sequence, item))
 
-    def cancelled(self) -> None:
-        """Say that one item in the heap is not live any more."""
+    def clear(self, item: T) -> None:
+        """Forget the deadline of `item`."""
+        if item.timer_at == NEVER:
+            return
+        item.timer_at = NEVER
         self._stale += 1
         if self._stale > _REBUILD_MIN and self._stale * 2 > len(self._heap):
-            is_live = self._is_live
-            self._heap = [entry for entry in self._heap if is_live(entry[2])]
+            self._heap = [entry for entry in self._heap if entry[2].timer_at == entry[0]]
             heapq.heapify(self._heap)
             self._stale = 0
 
     def deadline(self) -> float | None:
-        """Return the earliest time in the heap; it may belong to a cancelled item. O(1)."""
+        """Return the earliest time in the heap; it may belong to a cleared item. O(1)."""
         return self._heap[0][0] if self._heap else None
 
     def due(self, now: float) -> T | None:
-        """Take out and return one live item whose time has come, or None."""
+        """Take out and return one item whose time has come, or None."""
         heap = self._heap
         while heap and heap[0][0] <= now:
-            item = heapq.heappop(heap)[2]
-            if self._is_live(item):
+            when, _, item = heapq.heappop(heap)
+            if item.timer_at == when:
+                item.timer_at = NEVER
                 return item
             self._stale = max(0, self._stale - 1)
         return None

@@ -38,8 +38,8 @@ __all__ = [
     "body_octets",
     "decode",
     "encode",
+    "largest_frame",
     "pack_body",
-    "weight",
 ]
 
 MAGIC = b"\xf1M"
@@ -51,6 +51,14 @@ MESH_PREFIX = MAGIC + bytes([VERSION])
 Body: TypeAlias = bytes | list[bytes]
 """One frame, or any other number of them."""
 _WireBody: TypeAlias = bytes | int | list[bytes | int]
+
+
+def largest_frame(body: Body) -> int:
+    """Return the octets of the largest frame of a body."""
+    if type(body) is bytes:
+        return len(body)
+    frames: list[bytes] = body  # type: ignore[assignment]
+    return max(map(len, frames), default=0)
 
 
 class ServerState:
@@ -163,59 +171,66 @@ def body_frames(body: object) -> list[bytes]:
 
 def body_octets(body: Body) -> int:
     """Return the octets of a body, all frames together."""
-    return len(body) if type(body) is bytes else sum(map(len, body))
+    return len(body) if type(body) is bytes else sum(len(part) for part in body)  # type: ignore[arg-type,misc]
 
 
-def weight(record: Record, inline_max: int) -> int:
-    """Return the octets that this record adds to a head, within a few."""
-    if type(record) is not Call and type(record) is not Reply:
-        return 64
-    body = record.body
-    if type(body) is bytes:
-        inline = len(body) if len(body) < inline_max else 4
-    else:
-        inline = sum(len(part) + 5 if len(part) < inline_max else 8 for part in body)  # type: ignore[arg-type,union-attr]
-    if type(record) is Call:
-        if record.metadata:
-            inline += sum(len(name) + len(value) + 10 for name, value in record.metadata.items()) * 4
-        return inline + 4 * len(record.method) + 128
-    if record.detail is not None:
-        inline += 4 * (len(record.detail.message) + len(record.detail.traceback)) + 128
-    return inline + 64
+_GATHER_MAX = 1 << 20
+"""A message takes no more records once its body frames hold so many octets: messages arrive whole or not at all."""
 
 
-def encode(records: Sequence[Record], inline_max: int) -> list[bytes]:
-    """Return the frames of one message.
+def encode(records: Sequence[Record], limits: Limits) -> tuple[list[bytes], int]:
+    """Return the frames of one message, and how many of the records it carries.
 
     Args:
-        records: What it carries, at most `records_max`; their bodies are given whole (bytes, or a list of bytes).
-        inline_max: A body of so many octets or more leaves the head for a frame of its own.
+        records: What is to be sent, in order, at least one; their bodies are given whole (bytes, or a list of bytes).
+        limits: `records_max`, `head_max` and `inline_max` bound the message; the rest is for the next one.
     """
+    inline_max = limits.inline_max
+    count = min(len(records), limits.records_max)
     frames = [b""]
-    ready: Sequence[Record] = records
-    for index, record in enumerate(records):
-        if type(record) is Call or type(record) is Reply:
-            body = record.body
-            if type(body) is bytes:
-                if len(body) < inline_max:
-                    continue
-                outside: _WireBody = len(frames) - 1
-                frames.append(body)
-            elif any(len(part) >= inline_max for part in body):  # type: ignore[arg-type,union-attr]
-                outside = []
-                for part in body:  # type: ignore[union-attr]
-                    if len(part) < inline_max:  # type: ignore[arg-type]
-                        outside.append(part)
-                    else:
-                        outside.append(len(frames) - 1)
-                        frames.append(part)  # type: ignore[arg-type]
-            else:
-                continue
-            if ready is records:
-                ready = list(records)
-            ready[index] = msgspec.structs.replace(record, body=outside)  # type: ignore[index]
-    frames[0] = MESH_PREFIX + _encode(ready)
-    return frames
+    outside_octets = 0
+    placed: list[Record] | None = None
+    for index in range(count):
+        record = records[index]
+        if type(record) is not Call and type(record) is not Reply:
+            continue
+        body = record.body
+        if type(body) is bytes and len(body) < inline_max:
+            continue
+        outside = _take_outside(body, inline_max, frames)
+        if outside is body:
+            continue
+        if placed is None:
+            placed = list(records)
+        placed[index] = msgspec.structs.replace(record, body=outside)
+        outside_octets += sum(map(len, frames[-1:] if type(body) is bytes else body))  # type: ignore[arg-type]
+        if outside_octets >= _GATHER_MAX:
+            count = index + 1
+            break
+    ready = records if placed is None else placed
+    head = _encode(ready if count == len(records) else ready[:count])
+    if len(head) > limits.head_max - len(MESH_PREFIX) and count > 1:
+        return encode(records[: count // 2], limits)
+    frames[0] = MESH_PREFIX + head
+    return frames, count
+
+
+def _take_outside(body: _WireBody, inline_max: int, frames: list[bytes]) -> _WireBody:
+    """Move large parts of a body behind `frames`; return what stands for it in the record."""
+    if type(body) is bytes:
+        frames.append(body)
+        return len(frames) - 2
+    parts: list[bytes] = body  # type: ignore[assignment]
+    if all(len(part) < inline_max for part in parts):
+        return body
+    outside: list[bytes | int] = []
+    for part in parts:
+        if len(part) < inline_max:
+            outside.append(part)
+        else:
+            frames.append(part)
+            outside.append(len(frames) - 2)
+    return outside
 
 
 def decode(frames: Sequence[bytes], limits: Limits) -> Message:
@@ -233,7 +248,9 @@ def decode(frames: Sequence[bytes], limits: Limits) -> Message:
     head = frames[0]
     if not head.startswith(MESH_PREFIX):
         if head.startswith(MAGIC):
-            raise RemoteProtocolError(f"version {head[2:3].hex() or 'missing'} of the protocol; this side reads {VERSION}")
+            raise RemoteProtocolError(
+                f"version {head[2] if len(head) > 2 else None} of the protocol; this side reads {VERSION}"
+            )
         raise RemoteProtocolError("the first frame does not begin with the magic octets")
     if len(head) > limits.head_max:
         raise RemoteProtocolError(f"head_max: a head of {len(head)} octets; {limits.head_max} are allowed")
@@ -289,16 +306,16 @@ def _place_bodies(records: list[Record], frames: Sequence[bytes], limits: Limits
             continue
         parts = body if type(body) is list else [body]
         if len(parts) > limits.frames_max:
-            raise RemoteProtocolError(
-                f"frames_max: a body of {len(parts)} frames; {limits.frames_max} are allowed"
-            )
+            raise RemoteProtocolError(f"frames_max: a body of {len(parts)} frames; {limits.frames_max} are allowed")
         placed: list[bytes | int] = []
         for part in parts:
             if type(part) is bytes:
                 placed.append(part)
                 continue
             if part != used or used + 1 >= len(frames):
-                raise RemoteProtocolError(f"a record refers to body {part}; the next one is {used} of {len(frames) - 1}")
+                raise RemoteProtocolError(
+                    f"a record refers to body {part!r}; the next one is {used} of {len(frames) - 1}"
+                )
             used += 1
             placed.append(frames[used])
         record.body = placed if type(body) is list else placed[0]

@@ -1,0 +1,317 @@
+"""`AsyncClient` and `AsyncServer` for asyncio. `mesh.sync` has the same for threads: same methods, same order."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import random
+import signal
+from collections.abc import Iterable, Mapping, Sequence
+from types import TracebackType
+from typing import Any, Self
+
+from discovery import Advertiser, Browser, Discovery, MdnsBrowser, StaticBrowser
+from mesh.calling import raw_call, typed_call, watch_of
+from mesh.config import ClientConfig, ServerConfig
+from mesh.core.actions import Notice
+from mesh.core.client import ClientCore, Counters
+from mesh.core.view import ServerView
+from mesh.environment import chosen_interfaces, chosen_realm, chosen_servers
+from mesh.errors import ClosedError
+from mesh.hosting import ServerParts
+from mesh.io.hosts import LoopHost
+from mesh.io.loop import LoopDriver
+from mesh.reply import Reply
+from mesh.service import Service
+from mesh.typed import decode_result
+
+__all__ = ["AsyncClient", "AsyncServer", "AsyncServiceProxy"]
+
+_log = logging.getLogger("mesh")
+
+
+def _log_notice(notice: Notice) -> None:
+    _log.debug("%s: %s", notice.kind, notice.text)
+
+
+class AsyncClient:
+    """Calls methods of whichever servers live; belongs to the loop in which it was made.
+
+    Use it in an `async with` statement, or call `close`. Making one takes milliseconds and waits for no server: the
+    calls do, until their deadlines.
+
+    Args:
+        servers: Endpoints that need not be discovered, as `tcp://HOST:PORT`, optionally with
+            `?proto=flp|rep&service=NAME`. None: those of MESH_SERVERS.
+        discover: Whether to find servers by mDNS.
+        realm: Name of the mesh; servers of other realms are not used. None: MESH_REALM, else `default`.
+        interfaces: Names or addresses of interfaces for mDNS. None: MESH_INTERFACE, else all sensible ones.
+        config: Settings.
+        browser: Another way of finding servers, instead of mDNS.
+
+    Raises:
+        ConfigError: A setting cannot be used.
+        DiscoveryError: mDNS cannot be used here.
+    """
+
+    def __init__(
+        self,
+        servers: Iterable[str] | None = None,
+        discover: bool = True,
+        realm: str | None = None,
+        interfaces: Sequence[str] | None = None,
+        config: ClientConfig | None = None,
+        *,
+        browser: Browser | None = None,
+    ) -> None:
+        self._config = config or ClientConfig()
+        browsers: list[Browser] = []
+        peers = chosen_servers(servers)
+        if peers:
+            browsers.append(StaticBrowser(peers))
+        if discover:
+            browsers.append(browser or MdnsBrowser(chosen_interfaces(interfaces)))
+        core = ClientCore(self._config, random.Random(), chosen_realm(realm))
+        self._discovery = Discovery(*browsers)
+        self._driver = LoopDriver(core, self._config, _log_notice)
+        try:
+            self._discovery.start(self._driver.post)
+        except BaseException:
+            self._driver.close()
+            raise
+
+    async def call(
+        self,
+        method: str,
+        /,
+        *args: object,
+        timeout: float | None = None,
+        idempotent: bool | None = None,
+        key: str | bytes | None = None,
+        peer: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+        **kwargs: object,
+    ) -> Any:
+        """Call a typed method and return its result.
+
+        Args:
+            method: Full name, `service.method`.
+            args: Arguments in order.
+            timeout: Seconds for the whole call, over all attempts. None: the configured one.
+            idempotent: Whether it may run again on another server if the outcome of an attempt is unknown. None: as
+                the server declares the method.
+            key: Idempotency key, 1 to 64 octets: calls with equal keys run once per server.
+            peer: Only at the server of this name or id.
+            metadata: Text that travels with the call.
+            kwargs: Arguments by name.
+
+        Raises:
+            NoServer: Nobody who offers the method could be reached in time.
+            CallTimeout: Somebody had the call, and no answer came in time.
+            Overloaded: Every server refused for want of room until then.
+            OutcomeUnknown: It must not run twice, and its server was lost.
+            RemoteError: The method failed; carries the remote type, message and traceback.
+            LocalProtocolError: What was given cannot be sent.
+            ClosedError: The client is closed.
+        """
+        call = typed_call(self._config, method, args, kwargs, timeout, idempotent, key, peer, metadata)
+        await self._driver.call(call)
+        if call.error is not None:
+            raise call.error
+        return decode_result(call.body)  # type: ignore[arg-type]
+
+    async def request(
+        self,
+        method: str,
+        body: bytes | Sequence[bytes] = b"",
+        /,
+        timeout: float | None = None,
+        idempotent: bool | None = None,
+        key: str | bytes | None = None,
+        peer: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+    ) -> Reply:
+        """Call a raw method with one frame or several, as they are, and return the answer. Raises as `call`."""
+        call = raw_call(self._config, method, body, timeout, idempotent, key, peer, metadata)
+        await self._driver.call(call)
+        if call.error is not None:
+            raise call.error
+        return Reply(call)
+
+    def service(self, name: str, /, *, timeout: float | None = None) -> AsyncServiceProxy:
+        """Return a proxy: `client.service("calc").add(2, 3)` is `client.call("calc.add", 2, 3)`."""
+        return AsyncServiceProxy(self, name, timeout)
+
+    async def wait_for(self, count: int = 1, /, service: str = "", timeout: float | None = None) -> list[ServerView]:
+        """Return the servers once `count` of them (that offer `service`) are alive. Raises NoServer if it takes too long."""
+        watch = watch_of(count, service, timeout, self._config)
+        await self._driver.watch(watch)
+        if watch.error is not None:
+            raise watch.error
+        return self.servers()
+
+    def servers(self) -> list[ServerView]:
+        """Return every server that is known, as it stands."""
+        return self._driver.look(ClientCore.views)
+
+    def counters(self) -> Counters:
+        """Return what was counted so far."""
+        return self._driver.look(lambda core, now: core.counters())
+
+    async def close(self) -> None:
+        """Fail the open calls with ClosedError and release everything; a second time does nothing."""
+        await asyncio.to_thread(self._discovery.stop)
+        self._driver.close()
+
+    async def __aenter__(self) -> Self:
+        """Return itself."""
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close."""
+        await self.close()
+
+
+class AsyncServiceProxy:
+    """The methods of one service as attributes."""
+
+    def __init__(self, client: AsyncClient, name: str, timeout: float | None) -> None:
+        self._client = client
+        self._name = name
+        self._timeout = timeout
+
+    def __getattr__(self, method: str) -> Any:
+        """Return the method of this name."""
+        if method.startswith("__"):
+            raise AttributeError(method)
+
+        async def call(*args: object, **kwargs: Any) -> Any:
+            kwargs.setdefault("timeout", self._timeout)
+            return await self._client.call(f"{self._name}.{method}", *args, **kwargs)
+
+        return call
+
+
+class AsyncServer:
+    """Offers services from a running loop: binds, advertises itself, runs handlers, drains when it stops.
+
+    Inline handlers run one at a time in the loop, between two looks at the socket; threaded ones on a pool; coroutines as
+    tasks. Use `run` as a program's main coroutine, or `start` and `stop`, or an `async with` statement.
+
+    Args:
+        services: What it offers.
+        bind: `tcp://HOST:PORT`; port 0 is any free one, host `*` every address of the chosen interfaces.
+        name: For people; made from the first service's name if none is given.
+        advertise: Whether to advertise by mDNS; or the endpoint under which others reach it, where that is another.
+        realm: Name of the mesh. None: MESH_REALM, else `default`.
+        interfaces: Names or addresses of interfaces. None: MESH_INTERFACE, else all sensible ones.
+        config: Settings.
+
+    Raises:
+        ConfigError: A setting cannot be used.
+    """
+
+    def __init__(
+        self,
+        *services: Service,
+        bind: str = "tcp://*:0",
+        name: str | None = None,
+        advertise: bool | str = True,
+        realm: str | None = None,
+        interfaces: Sequence[str] | None = None,
+        config: ServerConfig | None = None,
+    ) -> None:
+        self._parts = ServerParts(services, bind, name, advertise, realm, interfaces, config)
+        self._advertiser: Advertiser | None = None
+        self._host: LoopHost | None = None
+        self._stopped = False
+        self._finished = asyncio.Event()
+
+    @property
+    def name(self) -> str:
+        """Its name for people."""
+        return self._parts.name
+
+    @property
+    def peer_id(self) -> str:
+        """Its identity, new for each AsyncServer."""
+        return self._parts.peer_id
+
+    @property
+    def endpoints(self) -> tuple[str, ...]:
+        """Where it listens; empty before `start`."""
+        return self._parts.endpoints
+
+    async def start(self) -> Self:
+        """Bind, serve and advertise; return at once.
+
+        Raises:
+            ConfigError: The port is in use, or the address is not of this host.
+            DiscoveryError: mDNS cannot be used here.
+            ClosedError: It was started before.
+        """
+        if self._host is not None:
+            raise ClosedError("this server was started before; make a new one")
+        parts = self._parts
+        link = parts.bind()
+        core = parts.core()
+        self._host = LoopHost(core, link, parts.runner(), parts.config.limits, parts.threads(), _log_notice)
+        try:
+            self._advertiser = parts.advertise()
+        except BaseException:
+            await self._host.drain(0.0)
+            raise
+        return self
+
+    async def wait(self, timeout: float | None = None) -> bool:
+        """Return True when it has stopped, False if that takes more than `timeout` seconds."""
+        if self._host is None:
+            raise ClosedError("this server was not started")
+        try:
+            await asyncio.wait_for(self._finished.wait(), timeout)
+        except TimeoutError:
+            return False
+        return True
+
+    async def stop(self) -> None:
+        """Stop advertising, refuse new calls, finish those that run (bounded by `drain_s`), say goodbye."""
+        if self._host is None or self._stopped:
+            return
+        self._stopped = True
+        if self._advertiser is not None:
+            await asyncio.to_thread(self._advertiser.stop)
+        await self._host.drain(self._parts.config.drain_s)
+        self._finished.set()
+
+    async def run(self) -> None:
+        """Start, serve until SIGINT or SIGTERM, then stop; a second signal ends the process at once. Main thread only."""
+        asked = asyncio.Event()
+        loop = asyncio.get_running_loop()
+
+        def on_signal(number: int) -> None:
+            if asked.is_set():
+                os._exit(128 + number)
+            asked.set()
+
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, on_signal, number)
+        try:
+            await self.start()
+            await asked.wait()
+            await self.stop()
+        finally:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                loop.remove_signal_handler(number)
+
+    async def __aenter__(self) -> Self:
+        """Start."""
+        return await self.start()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop."""
+        await self.stop()

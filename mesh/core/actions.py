@@ -1,0 +1,104 @@
+"""What to do: the outputs of the cores, in the imperative. The shell performs a list in its order, before the next event."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeAlias
+
+import msgspec
+
+from discovery.model import Address
+
+if TYPE_CHECKING:
+    from mesh.core.calls import PendingCall, Watch
+    from mesh.core.server import Work
+    from mesh.core.wire import Record
+
+__all__ = [
+    "Answer",
+    "AnswerFrames",
+    "Cancel",
+    "ClientAction",
+    "Connect",
+    "Disconnect",
+    "Finish",
+    "Handle",
+    "Notice",
+    "Send",
+    "SendFrames",
+    "ServerAction",
+]
+
+
+class Connect(msgspec.Struct, frozen=True):
+    """Dial this address. The id was never used before, and no other live connection has the address."""
+
+    conn_id: int
+    address: Address
+    proto: str
+    """`mesh/1` and `flp` share the ROUTER; `rep` gets a DEALER, for a ROUTER cannot handshake with a REP socket."""
+    server_key: bytes = b""
+
+
+class Disconnect(msgspec.Struct, frozen=True, gc=False):
+    """Take this connection down and drop what is queued for it; no event follows."""
+
+    conn_id: int
+
+
+class Send(msgspec.Struct, frozen=True, gc=False):
+    """Put a record into the outbox of a connection. It leaves with the next message, at the end of this turn."""
+
+    conn_id: int
+    record: Record
+
+
+class SendFrames(msgspec.Struct, frozen=True, gc=False):
+    """The same for a server that does not speak mesh/1: one message of its own. `call_id` is 0 for a PING."""
+
+    conn_id: int
+    frames: list[bytes]
+    call_id: int
+
+
+class Finish(msgspec.Struct, frozen=True, gc=False):
+    """Tell the waiting caller; the outcome is in the call (`body` or `error`). Once per call."""
+
+    call: PendingCall | Watch
+
+
+class Notice(msgspec.Struct, frozen=True):
+    """Tell whoever watches; nothing depends on it."""
+
+    kind: str
+    """A short word to filter by: `peer`, `garbage`, `refused`, `limit`."""
+    text: str
+
+
+class Handle(msgspec.Struct, frozen=True, gc=False):
+    """Run the handler, then feed `ReplyGiven`: exactly once for each Handle."""
+
+    work: Work
+
+
+class Cancel(msgspec.Struct, frozen=True, gc=False):
+    """Tell a running handler that nobody waits for it."""
+
+    work: Work
+
+
+class Answer(msgspec.Struct, frozen=True, gc=False):
+    """Put a record into the outbox of a client."""
+
+    client: bytes
+    record: Record
+
+
+class AnswerFrames(msgspec.Struct, frozen=True, gc=False):
+    """Send these frames to a client as one message, now."""
+
+    client: bytes
+    frames: list[bytes]
+
+
+ClientAction: TypeAlias = Connect | Disconnect | Send | SendFrames | Finish | Notice
+ServerAction: TypeAlias = Handle | Cancel | Answer | AnswerFrames | Notice

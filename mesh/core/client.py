@@ -1,0 +1,268 @@
+"""The client's core: one event and the time in, a list of actions out.
+
+    for action in core.handle(event, now): shell.perform(action)
+
+It composes the parts that decide (`Links` who is alive, `Dispatcher` who gets which call) and holds no decision of its own.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from mesh.config import ClientConfig
+from mesh.core.actions import ClientAction, Finish, Notice
+from mesh.core.budget import RetryBudget
+from mesh.core.calls import PendingCall, Watch
+from mesh.core.dialect import PONG
+from mesh.core.dispatch import Dispatcher
+from mesh.core.events import (
+    CallAbandoned,
+    CallRequested,
+    ClientEvent,
+    LinkDown,
+    LinkUp,
+    PeerAdded,
+    PeerRemoved,
+    PeerUpdated,
+    Received,
+    Stopping,
+    Tick,
+    WatchRequested,
+)
+from mesh.core.links import Links
+from mesh.core.liveness import State
+from mesh.core.peers import MESH, REP, Connection, Server
+from mesh.core.roster import Roster
+from mesh.core.routing import Pools
+from mesh.core.timers import Timers
+from mesh.core.view import ServerView, describe_servers, view_of
+from mesh.core.wire import Hello, Pong, Reply, decode
+from mesh.errors import ClosedError, NoServer, RemoteProtocolError
+
+__all__ = ["ClientCore", "Counters"]
+
+_Handler: TypeAlias = Callable[[Any, float], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Counters:
+    """What a client has counted since it began."""
+
+    calls: int
+    moved: int
+    """Attempts given up for another server."""
+    retries_paid: int
+    """Retries that were drawn from the budget."""
+    late_replies: int
+    """Answers that nobody waited for any more."""
+    garbage: int
+    """Messages that could not be read."""
+    stray: int
+    """Messages of connections that are gone."""
+    unknown_records: int
+    """Records of kinds that this version does not know."""
+    peers_refused: int
+    """Advertisements left aside because there were too many."""
+
+
+class ClientCore:
+    """Everything a client decides.
+
+    Args:
+        config: Settings.
+        rng: The only source of randomness.
+        realm: Servers of other realms are not used.
+    """
+
+    def __init__(self, config: ClientConfig, rng: random.Random, realm: str = "default") -> None:
+        self._config = config
+        self._out: list[ClientAction] = []
+        self._pools = Pools()
+        self._timers: Timers[Server | Connection | PendingCall | Watch] = Timers()
+        self._budget = RetryBudget(config.retry_ratio, config.retry_min_per_s)
+        self._watches: dict[Watch, None] = {}
+        self._now = 0.0
+        self._garbage = self._stray = self._unknown = self._calls = 0
+        self.closed = False
+        roster = self._roster = Roster(realm, config.peers_max, config.addresses_max, config.window_max)
+        links = self._links = Links(config, rng, roster, self._pools, self._timers, self._out)
+        calls = self._dispatcher = Dispatcher(config, rng, roster, self._pools, self._timers, self._budget, self._out)
+        links.on_ready = self._on_ready
+        links.on_doubt = calls.doubted
+        links.on_lost = calls.lost
+        links.on_forgotten = calls.forgotten
+        calls.place = links.place
+        calls.ask = links.ask
+        calls.push_back = links.push_back
+        calls.describe = self._describe
+        self._handlers: dict[type, _Handler] = {
+            CallRequested: self._on_call,
+            Received: self._on_received,
+            Tick: self._on_tick,
+            CallAbandoned: lambda event, now: calls.abandoned(event.call),
+            LinkUp: lambda event, now: links.up(event.conn_id, now),
+            LinkDown: lambda event, now: links.down(event.conn_id, event.why, event.unsent, now),
+            PeerAdded: lambda event, now: links.seen(event.peer, now),
+            PeerUpdated: lambda event, now: links.seen(event.peer, now),
+            PeerRemoved: lambda event, now: links.vanished(event.peer.peer_id, now),
+            WatchRequested: self._on_watch,
+            Stopping: self._on_stopping,
+        }
+
+    def handle(self, event: ClientEvent, now: float) -> list[ClientAction]:
+        """Take in what happened and return what to do, in order.
+
+        Args:
+            event: One event.
+            now: Seconds of a monotonic clock; never less than before.
+        """
+        assert now >= self._now, f"time went back from {self._now} to {now}"
+        self._now = now
+        self._handlers[type(event)](event, now)
+        actions = self._out[:]
+        self._out.clear()
+        return actions
+
+    def deadline(self) -> float | None:
+        """Return when the next Tick is due, None for never. O(1); may be early, never late."""
+        return self._timers.deadline()
+
+    def views(self, now: float) -> list[ServerView]:
+        """Return every server as it stands."""
+        return [view_of(server, now) for server in self._roster]
+
+    def counters(self) -> Counters:
+        """Return what was counted so far."""
+        calls = self._dispatcher
+        return Counters(
+            calls=self._calls,
+            moved=calls.moved,
+            retries_paid=self._budget.spent,
+            late_replies=calls.late,
+            garbage=self._garbage,
+            stray=self._stray,
+            unknown_records=self._unknown,
+            peers_refused=self._roster.refused,
+        )
+
+    def _on_call(self, event: CallRequested, now: float) -> None:
+        if self.closed:
+            event.call.error = ClosedError("the client is closed")
+            event.call.done = True
+            self._out.append(Finish(event.call))
+            return
+        self._calls += 1
+        self._dispatcher.requested(event.call, now)
+
+    def _on_received(self, event: Received, now: float) -> None:
+        conn = self._links.conns.get(event.conn_id)
+        if conn is None:
+            self._stray += 1
+        elif conn.proto == MESH:
+            self._on_mesh(conn, event.frames, now)
+        else:
+            self._on_plain(conn, event.frames, now)
+
+    def _on_mesh(self, conn: Connection, frames: list[bytes], now: float) -> None:
+        try:
+            message = decode(frames, self._config.limits)
+        except RemoteProtocolError as error:
+            self._garbage += 1
+            self._out.append(Notice("garbage", f"{conn.server.name} ({conn.endpoint}): {error}"))
+            return
+        links, calls = self._links, self._dispatcher
+        self._unknown += message.unknown
+        proven = conn.state is not State.CONNECTING and conn.state is not State.PROVING
+        if proven:
+            links.heard(conn, now)
+        for record in message.records:
+            if type(record) is Reply and proven:
+                calls.reply(conn, record, now)
+            elif type(record) is Pong:
+                links.pong(conn, record, now)
+            elif type(record) is Hello:
+                links.hello(conn, record, now)
+            else:
+                self._unknown += 1
+            if conn.state is State.GONE:
+                break
+
+    def _on_plain(self, conn: Connection, frames: list[bytes], now: float) -> None:
+        if frames == [PONG] and conn.proto != REP:
+            links_pong = self._links.flp_pong
+            links_pong(conn, now)
+            return
+        body = frames[2:] if conn.proto == REP and frames[1:2] == [b""] else frames[1:]
+        if len(frames) < 2 or len(frames[0]) != 8 or conn.state in (State.CONNECTING, State.PROVING):
+            self._garbage += 1
+            self._out.append(Notice("garbage", f"{conn.server.name} ({conn.endpoint}): not an answer to a call"))
+            return
+        self._links.heard(conn, now)
+        answer = body[0] if len(body) == 1 else list(body)
+        call_id = int.from_bytes(frames[0], "big")
+        self._dispatcher.reply(conn, Reply(call_id, 0, answer, len(conn.inflight)), now)  # type: ignore[arg-type]
+
+    def _on_ready(self, server: Server, now: float) -> None:
+        self._dispatcher.ready(server, now)
+        for watch in list(self._watches):
+            if self._satisfied(watch):
+                self._end_watch(watch)
+
+    def _on_watch(self, event: WatchRequested, now: float) -> None:
+        watch = event.watch
+        if self.closed:
+            watch.error = ClosedError("the client is closed")
+            self._out.append(Finish(watch))
+            return
+        self._watches[watch] = None
+        self._timers.set(watch, watch.deadline)
+        if self._satisfied(watch):
+            self._end_watch(watch)
+
+    def _satisfied(self, watch: Watch) -> bool:
+        alive = 0
+        for server in self._roster:
+            if server.active is not None and server.active.state is State.ALIVE and not server.realm_note:
+                alive += not watch.service or watch.service in server.services
+        return alive >= watch.count
+
+    def _end_watch(self, watch: Watch) -> None:
+        self._timers.clear(watch)
+        self._watches.pop(watch, None)
+        watch.done = True
+        self._out.append(Finish(watch))
+
+    def _on_tick(self, event: Tick, now: float) -> None:
+        timers = self._timers
+        item = timers.due(now)
+        while item is not None:
+            if type(item) is PendingCall:
+                self._dispatcher.timer(item, now)
+            elif type(item) is Connection:
+                self._links.timer(item, now)
+            elif type(item) is Server:
+                self._links.server_timer(item, now)
+            elif type(item) is Watch:
+                what = f"servers of {item.service}" if item.service else "servers"
+                item.error = NoServer(
+                    f"Not {item.count} {what} within {now - item.started_at:.3g} s. "
+                    + describe_servers(item.service, self._roster, now),
+                    elapsed_s=now - item.started_at,
+                )
+                self._end_watch(item)
+            item = timers.due(now)
+
+    def _on_stopping(self, event: Stopping, now: float) -> None:
+        self.closed = True
+        error = ClosedError("the client was closed while the call was open")
+        self._dispatcher.fail_all(error, now)
+        for watch in list(self._watches):
+            watch.error = error
+            self._end_watch(watch)
+        self._links.close_all()
+
+    def _describe(self, call: PendingCall, now: float) -> str:
+        return describe_servers(call.service, self._roster, now, peer=call.peer, plain=call.plain)

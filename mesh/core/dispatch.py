@@ -1,0 +1,494 @@
+"""Calls of a client: which server gets each, and what becomes of it when that server is slow, full, silent or lost.
+
+Three classes of failure decide about a retry (gRPC gRFC A6):
+- never written, or refused before it ran: tried again elsewhere;
+- outcome unknown, may be repeated: moved at once when the link is lost or its server falls silent; within the retry budget
+  when its server is merely late;
+- outcome unknown, must not be repeated: only the same process may be asked again, whose duplicate window knows the key;
+  when that process is gone, the call ends with `OutcomeUnknown`.
+Giving up is the last resort: a call without a server waits for one until its own deadline.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from mesh.core.actions import ClientAction, Finish, Send, SendFrames
+from mesh.core.liveness import State
+from mesh.core.peers import MESH, REP
+from mesh.core.routing import NONE, Pools, choose
+from mesh.core.stats import Smoothed
+from mesh.core.wire import Call, Cancel, Detail, Reply, body_frames
+from mesh.errors import (
+    CallError,
+    CallTimeout,
+    LocalProtocolError,
+    MeshError,
+    NoServer,
+    OutcomeUnknown,
+    Overloaded,
+    RemoteError,
+    Status,
+)
+
+if TYPE_CHECKING:
+    from mesh.config import ClientConfig
+    from mesh.core.budget import RetryBudget
+    from mesh.core.calls import PendingCall, Watch
+    from mesh.core.peers import Connection, Server
+    from mesh.core.roster import Roster
+    from mesh.core.timers import Timers
+
+__all__ = ["Dispatcher"]
+
+_METHODS_KEPT = 4096
+_RECHECK_S = 0.05
+"""How soon to look again for a better place for a call whose server is in doubt."""
+
+
+class Dispatcher:
+    """The open calls of one client."""
+
+    def __init__(
+        self,
+        config: ClientConfig,
+        rng: random.Random,
+        roster: Roster,
+        pools: Pools,
+        timers: Timers[Server | Connection | PendingCall | Watch],
+        budget: RetryBudget,
+        out: list[ClientAction],
+    ) -> None:
+        self._config = config
+        self._rng = rng
+        self._roster = roster
+        self._ready = pools.ready
+        self._second = pools.second
+        self._timers = timers
+        self._budget = budget
+        self._out = out
+        self._key_prefix = rng.randbytes(10)
+        self._call_ids = 0
+        self._latencies: dict[str, Smoothed] = {}
+        self._queues: dict[str, dict[int, PendingCall]] = {}
+        """Calls that wait: by service, by `@peer`, or by `=` and the id of the only server that may have them."""
+        self.open: dict[int, PendingCall] = {}
+        """Calls that have not ended, by id."""
+        self.late = 0
+        """Replies that nobody waited for any more."""
+        self.moved = 0
+        """Attempts that were given up for another server."""
+        self.place: Callable[[Server, float], None]
+        """Have the pools of a server looked at again."""
+        self.ask: Callable[[Connection, float], None]
+        """Ask a connection for a sign of life."""
+        self.push_back: Callable[[Server, float, float], None]
+        """Leave a server alone for a while."""
+        self.describe: Callable[[PendingCall, float], str]
+        """Say in words which servers were seen, for the error of a call that found none."""
+
+    # -- what callers want
+
+    def requested(self, call: PendingCall, now: float) -> None:
+        """Somebody makes a call."""
+        self._call_ids += 1
+        call.call_id = self._call_ids
+        if len(self.open) >= self._config.calls_max:
+            call.error = Overloaded(
+                f"This client has {len(self.open)} calls open; calls_max is {self._config.calls_max}.",
+                method=call.method,
+            )
+            call.done = True
+            self._out.append(Finish(call))
+            return
+        self.open[call.call_id] = call
+        latency = self._latencies.get(call.method)
+        if latency is None:
+            latency = Smoothed()
+            if len(self._latencies) < _METHODS_KEPT:
+                self._latencies[call.method] = latency
+        call.latency = latency
+        if call.once and not call.key:
+            call.key = self._new_key(call)
+        self._budget.deposit()
+        server = self._pick(call)
+        if server is not None:
+            self._send(call, server, now)
+        else:
+            self._wait(call)
+
+    def abandoned(self, call: PendingCall) -> None:
+        """Nobody waits for it any more."""
+        if not call.done:
+            self._close(call, cancel=True)
+
+    def fail_all(self, error: MeshError, now: float) -> None:
+        """End every open call."""
+        for call in list(self.open.values()):
+            self._fail(call, error, now)
+
+    # -- what servers answer
+
+    def reply(self, conn: Connection, reply: Reply, now: float) -> None:
+        """An answer came to the call that this connection holds under this id."""
+        call = conn.inflight.pop(reply.call_id, None)
+        server = conn.server
+        if server.pool == NONE:
+            self.place(server, now)
+        if call is None:
+            self.late += 1
+            return
+        server.load = reply.load
+        if call.at is conn:
+            sent_at = call.sent_at
+        else:
+            sent_at = self._earlier(call, conn)
+        if reply.status == 0:
+            took = now - sent_at
+            server.took(took)
+            call.latency.add(took)  # type: ignore[union-attr]
+            if call.at is not conn:
+                self._leave(call, now, "another server was faster")
+                call.at, call.sent_at = conn, sent_at
+            call.body = reply.body  # type: ignore[assignment]
+            call.finished_at = now
+            self._close(call)
+            self._out.append(Finish(call))
+        else:
+            self._failed(call, conn, sent_at, reply, now)
+
+    def _failed(self, call: PendingCall, conn: Connection, sent_at: float, reply: Reply, now: float) -> None:
+        detail = reply.detail or Detail()
+        code = Status(reply.status) if reply.status in Status._value2member_map_ else Status.UNKNOWN
+        server = conn.server
+        if detail.retry_after_ms is None:  # it ran, or never can
+            server.errors += 1
+            if code is not Status.INVALID_ARGUMENT:
+                call.latency.add(now - sent_at)  # type: ignore[union-attr]
+            call.ended(conn, sent_at, now, f"{code.name}: {detail.message[:200]}")
+            if call.at is conn:
+                call.at = None
+            error = RemoteError(detail.message, code=code, type=detail.type, traceback=detail.traceback)
+            self._fail(call, error, now)
+            return
+        call.ended(conn, sent_at, now, f"refused, {detail.message or code.name}")
+        pushed_back = code is Status.RESOURCE_EXHAUSTED
+        if pushed_back and detail.retry_after_ms > 0:
+            self.push_back(server, detail.retry_after_ms / 1000.0, now)
+        if call.at is not conn:
+            return  # a moved attempt; the latest one decides
+        call.at = None
+        call.overloaded = pushed_back
+        if pushed_back and not self._budget.withdraw(now):
+            self._later(call, now)
+        else:
+            self._again(call, now)
+
+    # -- what becomes of servers
+
+    def ready(self, server: Server, now: float) -> None:
+        """A server can take calls: give it those that wait for it."""
+        if not self._queues:
+            return
+        names = [*server.pools, f"@{server.name}", f"@{server.identity}", f"={server.identity}"]
+        names.extend(f"@{key}" for key in server.records)
+        for name in names:
+            queue = self._queues.get(name)
+            while queue and server.pool != NONE and server.active is not None:
+                call = next((call for call in queue.values() if self._may_take(call, server)), None)
+                if call is None:
+                    break
+                self._unqueue(call)
+                if call.at is server.active:
+                    continue  # it has it already, and is back
+                if call.at is not None:
+                    self._leave(call, now, "no sign of life")
+                if call.bound_to is not None and server.active.boot != call.boot:
+                    self._unknown(call, now)
+                    continue
+                self._send(call, server, now)
+
+    def doubted(self, conn: Connection, now: float) -> None:
+        """A server has fallen silent: its calls move to others, those of a mere suspect within the retry budget."""
+        for call in list(conn.inflight.values()):
+            if call.at is conn:
+                self._move(call, "no sign of life", now, free=conn.state is State.DEAD)
+
+    def lost(self, conn: Connection, unsent: tuple[int, ...], why: str, now: float) -> None:
+        """A connection is gone: its calls move at once."""
+        held = list(conn.inflight.values())
+        conn.inflight.clear()
+        for call in held:
+            if call.at is not conn:
+                self._earlier(call, conn)
+                continue
+            written = call.call_id not in unsent
+            call.ended(conn, call.sent_at, now, f"link lost, {why}" if written else f"never sent, {why}")
+            call.at = None
+            self._unqueue(call)
+            if written and call.once:
+                if not call.boot:  # it speaks no mesh/1 and remembers no keys
+                    self._unknown(call, now)
+                    continue
+                call.bound_to = conn.server
+            self._again(call, now)
+
+    def forgotten(self, server: Server, now: float) -> None:
+        """The process that the server was is gone: what only it could answer stays unknown."""
+        for call in list(self._queues.get(f"={server.identity}", {}).values()):
+            if call.bound_to is server:
+                self._unknown(call, now)
+
+    # -- time
+
+    def timer(self, call: PendingCall, now: float) -> None:
+        """The next moment of a call has come: it is overdue, out of patience, or at its deadline."""
+        if now >= call.deadline:
+            self._expire(call, now)
+            return
+        conn = call.at
+        if conn is None:
+            if not call.waits_for:
+                self._again(call, now)
+            self._timers.set(call, call.deadline)
+            return
+        if call.once:
+            self.ask(conn, now)
+            self._timers.set(call, call.deadline)
+            return
+        if conn.state is not State.ALIVE:
+            if self._move(call, "no sign of life", now, free=conn.state is State.DEAD):
+                return
+            self._timers.set(call, min(now + _RECHECK_S, call.deadline))
+        elif now >= call.patience_at:
+            if self._move(call, "no answer in time", now, free=False):
+                return
+            self._timers.set(call, min(now + _RECHECK_S, call.deadline))
+        else:
+            self.ask(conn, now)
+            self._timers.set(call, min(call.patience_at, call.deadline))
+
+    def _expire(self, call: PendingCall, now: float) -> None:
+        waited = f"{now - call.started_at:.3g} s"
+        error: MeshError
+        if call.at is not None:
+            call.ended(call.at, call.sent_at, now, "no answer")
+            error = CallTimeout(f"{call.method}: no answer within {waited}.")
+        elif call.bound_to is not None:
+            self._unknown(call, now)
+            return
+        elif call.overloaded:
+            error = Overloaded(f"{call.method}: every server refused for want of room, for {waited}.")
+        elif call.attempts:
+            error = CallTimeout(f"{call.method}: no server answered within {waited}.")
+        else:
+            error = NoServer(f"{call.method}: no server within {waited}. {self.describe(call, now)}")
+        self._fail(call, error, now, cancel=True)
+
+    # -- choosing and sending
+
+    def _pick(self, call: PendingCall) -> Server | None:
+        """Return the server that gets this call now, or None."""
+        if call.peer or call.bound_to is not None:
+            named = [call.bound_to] if call.bound_to is not None else self._roster.find(call.peer)
+            return self._other(call, [server for server in named if server.pool != NONE])
+        ready = self._ready.get(call.service)
+        if ready is not None:
+            if call.tried is None:
+                server = choose(ready.servers, self._rng)
+                if server.proto == MESH or call.plain:
+                    return server
+            other = self._other(call, ready.servers)
+            if other is not None:
+                return other
+        second = self._second.get(call.service)
+        return self._other(call, second.servers) if second is not None and call.at is None else None
+
+    def _other(self, call: PendingCall, servers: list[Server]) -> Server | None:
+        """Return one of `servers` that does not have the call, best one that never had it."""
+        tried = call.tried or ()
+        fresh = [server for server in servers if server not in tried and self._may_take(call, server)]
+        if fresh:
+            return choose(fresh, self._rng)
+        free = [
+            server
+            for server in servers
+            if self._may_take(call, server) and (server.active is None or call.call_id not in server.active.inflight)
+        ]
+        return choose(free, self._rng) if free else None
+
+    @staticmethod
+    def _may_take(call: PendingCall, server: Server) -> bool:
+        return server.proto == MESH or call.plain
+
+    def _send(self, call: PendingCall, server: Server, now: float) -> None:
+        conn = server.active
+        assert conn is not None, "a server in a pool has an active connection"
+        if server.body_max and call.octets > server.body_max:
+            text = f"{call.method}: a body of {call.octets} octets; {server.name} takes {server.body_max} (body_max)."
+            self._fail(call, LocalProtocolError(text), now)
+            return
+        if call.once is None and server.once and call.method in server.once:
+            call.once = True
+            call.key = call.key or self._new_key(call)
+        call_id = call.call_id
+        call.at = conn
+        call.boot = conn.boot
+        call.sent_at = now
+        call.attempts = attempt = call.attempts + 1
+        if call.tried is None:
+            call.tried = [server]
+        else:
+            call.tried.append(server)
+        conn.inflight[call_id] = call
+        if len(conn.inflight) >= server.window:
+            self.place(server, now)
+        config = self._config
+        latency = call.latency
+        if latency is not None and latency.count:
+            expected = latency.value_s + 4.0 * latency.deviation_s
+            if expected < config.attempt_min_s:
+                expected = config.attempt_min_s
+        else:
+            expected = config.attempt_initial_s
+        patience = expected * config.attempt_patience
+        if patience < config.attempt_patience_min_s:
+            patience = config.attempt_patience_min_s
+        call.patience_at = now + patience * attempt
+        overdue_at = now + expected
+        self._timers.set(call, overdue_at if overdue_at < call.deadline else call.deadline)
+        if conn.proto == MESH:
+            record = Call(
+                call_id,
+                call.method,
+                call.body,  # type: ignore[arg-type]
+                conn.their_clock_ms(call.deadline),
+                conn.boot,
+                call.key,
+                attempt,
+                call.metadata,  # type: ignore[arg-type]
+            )
+            self._out.append(Send(conn.conn_id, record))
+        else:
+            control = call_id.to_bytes(8, "big")
+            head = [control, b""] if conn.proto == REP else [control]
+            self._out.append(SendFrames(conn.conn_id, [*head, *(body_frames(call.body) or [b""])], call_id))
+
+    def _again(self, call: PendingCall, now: float) -> None:
+        """Send it to whoever can take it, or let it wait."""
+        server = self._pick(call)
+        if server is None:
+            self._wait(call)
+        elif call.bound_to is not None and (server.active is None or server.active.boot != call.boot):
+            self._unknown(call, now)
+        else:
+            self._send(call, server, now)
+
+    def _move(self, call: PendingCall, why: str, now: float, *, free: bool) -> bool:
+        """Give it to another server, which costs the retry budget unless `free`; return whether one took it."""
+        if call.once or call.bound_to is not None:
+            return False
+        server = self._pick(call)
+        if server is None or server.active is call.at:
+            if free:
+                self._wait(call)
+            return False
+        if not free and not self._budget.withdraw(now):
+            return False
+        self._unqueue(call)
+        self._leave(call, now, why)
+        self._send(call, server, now)
+        return True
+
+    def _leave(self, call: PendingCall, now: float, why: str) -> None:
+        """End the latest attempt; its answer would still do."""
+        conn = call.at
+        if conn is None:
+            return
+        self.moved += 1
+        call.ended(conn, call.sent_at, now, why)
+        if call.earlier is None:
+            call.earlier = []
+        call.earlier.append((conn, call.sent_at))
+        self._cancel(call, conn)
+        call.at = None
+
+    def _cancel(self, call: PendingCall, conn: Connection) -> None:
+        if conn.proto == MESH and conn.state is not State.GONE:
+            self._out.append(Send(conn.conn_id, Cancel(call.call_id)))
+
+    @staticmethod
+    def _earlier(call: PendingCall, conn: Connection) -> float:
+        """Take a moved attempt out of the call; return when it was sent."""
+        for index, (other, sent_at) in enumerate(call.earlier or ()):
+            if other is conn:
+                del call.earlier[index]  # type: ignore[union-attr]
+                return sent_at
+        return call.started_at
+
+    # -- waiting
+
+    def _wait(self, call: PendingCall) -> None:
+        if call.bound_to is not None:
+            name = f"={call.bound_to.identity}"
+        else:
+            name = f"@{call.peer}" if call.peer else call.service
+        if call.waits_for != name:
+            self._unqueue(call)
+            call.waits_for = name
+            self._queues.setdefault(name, {})[call.call_id] = call
+        if call.at is None:
+            self._timers.set(call, call.deadline)
+
+    def _later(self, call: PendingCall, now: float) -> None:
+        pause = self._budget.wait_s(now)
+        when = call.deadline if pause is None else min(call.deadline, now + max(pause, _RECHECK_S))
+        self._timers.set(call, when)
+
+    def _unqueue(self, call: PendingCall) -> None:
+        name = call.waits_for
+        if name:
+            call.waits_for = ""
+            queue = self._queues[name]
+            del queue[call.call_id]
+            if not queue:
+                del self._queues[name]
+
+    # -- ending
+
+    def _unknown(self, call: PendingCall, now: float) -> None:
+        text = f"{call.method}: its server was lost before it answered; it may or may not have run, and must not run twice."
+        self._fail(call, OutcomeUnknown(text), now)
+
+    def _fail(self, call: PendingCall, error: MeshError, now: float, *, cancel: bool = False) -> None:
+        if call.done:
+            return
+        call.finished_at = now
+        self._close(call, cancel=cancel)
+        call.at = None
+        if isinstance(error, CallError):
+            error.method = call.method
+            error.call_id = call.call_id
+            error.attempts = call.trace()
+            error.elapsed_s = now - call.started_at
+        call.error = error
+        self._out.append(Finish(call))
+
+    def _close(self, call: PendingCall, *, cancel: bool = False) -> None:
+        """The call is over: take it out of everything that still holds it."""
+        call.done = True
+        self._timers.clear(call)
+        del self.open[call.call_id]
+        if call.waits_for:
+            self._unqueue(call)
+        if cancel and call.at is not None:
+            call.at.inflight.pop(call.call_id, None)
+            self._cancel(call, call.at)
+        if call.earlier:
+            for conn, _ in call.earlier:
+                conn.inflight.pop(call.call_id, None)
+
+    def _new_key(self, call: PendingCall) -> bytes:
+        return self._key_prefix + call.call_id.to_bytes(6, "big")

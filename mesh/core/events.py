@@ -1,0 +1,115 @@
+"""What happened: the inputs of the cores, in the past tense.
+
+Changes of discovery (`PeerAdded`, `PeerUpdated`, `PeerRemoved`) are events as they are.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeAlias
+
+import msgspec
+
+from discovery.model import PeerAdded, PeerRemoved, PeerUpdated
+
+if TYPE_CHECKING:
+    from mesh.core.calls import PendingCall, Watch
+    from mesh.core.server import Work
+    from mesh.core.wire import Body, Detail
+
+__all__ = [
+    "CallAbandoned",
+    "CallRequested",
+    "ClientEvent",
+    "LinkDown",
+    "LinkUp",
+    "PeerAdded",
+    "PeerRemoved",
+    "PeerUpdated",
+    "Received",
+    "ReplyGiven",
+    "RequestReceived",
+    "ServerEvent",
+    "Stopping",
+    "Tick",
+    "WatchRequested",
+]
+
+
+class LinkUp(msgspec.Struct, frozen=True, gc=False):
+    """The transport's handshake of this connection is complete."""
+
+    conn_id: int
+
+
+class LinkDown(msgspec.Struct, frozen=True):
+    """This connection is lost, or was never made; its id will not be seen again."""
+
+    conn_id: int
+    why: str
+    unsent: tuple[int, ...] = ()
+    """Ids of calls that were still in the outbox: never written, so provably never run."""
+
+
+class Received(msgspec.Struct, frozen=True, gc=False):
+    """A message came from a server."""
+
+    conn_id: int
+    frames: list[bytes]
+
+
+class CallRequested(msgspec.Struct, frozen=True, gc=False):
+    """Somebody wants a call made and waits for its outcome."""
+
+    call: PendingCall
+
+
+class CallAbandoned(msgspec.Struct, frozen=True, gc=False):
+    """Nobody waits for this call any more."""
+
+    call: PendingCall
+
+
+class WatchRequested(msgspec.Struct, frozen=True, gc=False):
+    """Somebody waits until enough servers are alive."""
+
+    watch: Watch
+
+
+class Tick(msgspec.Struct, frozen=True, gc=False):
+    """Time has passed."""
+
+
+class Stopping(msgspec.Struct, frozen=True, gc=False):
+    """No more calls: a server begins to drain, a client fails what is open."""
+
+
+class RequestReceived(msgspec.Struct, frozen=True, gc=False):
+    """A message came from a client with this routing frame."""
+
+    client: bytes
+    frames: list[bytes]
+
+
+class ReplyGiven(msgspec.Struct, frozen=True, gc=False):
+    """A handler ended; `detail` and a status other than 0 say that it failed."""
+
+    work: Work
+    body: Body = b""
+    status: int = 0
+    detail: Detail | None = None
+
+
+ClientEvent: TypeAlias = (
+    PeerAdded
+    | PeerUpdated
+    | PeerRemoved
+    | LinkUp
+    | LinkDown
+    | Received
+    | CallRequested
+    | CallAbandoned
+    | WatchRequested
+    | Tick
+    | Stopping
+)
+ServerEvent: TypeAlias = RequestReceived | ReplyGiven | Tick | Stopping

@@ -1,0 +1,364 @@
+"""Connections of a client: dialling, pinging, and telling who is alive.
+
+Discovery proposes: a record makes its addresses be dialled, all in parallel. Pings dispose: the first address that answers
+carries the calls, the others are closed. The transport never redials by itself; each dial is a new connection.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from mesh.core import backoff
+from mesh.core.actions import ClientAction, Connect, Disconnect, Notice, Send, SendFrames
+from mesh.core.dialect import PING
+from mesh.core.liveness import Sign, State, next_state
+from mesh.core.peers import FLP, MESH, REP, Connection, Server
+from mesh.core.routing import ANY, NONE, READY, SECOND, Pools
+from mesh.core.wire import Hello, Ping, Pong, ServerState
+
+if TYPE_CHECKING:
+    from discovery.model import Peer
+    from mesh.config import ClientConfig
+    from mesh.core.calls import PendingCall, Watch
+    from mesh.core.roster import Roster
+    from mesh.core.timers import Timers
+
+__all__ = ["Links"]
+
+_PINGS_KEPT = 16
+_RECYCLE_MISSES = 12
+"""A dead connection that holds no call is dialled anew after so many unanswered PINGs."""
+_PLAIN_WINDOW = 32
+"""Calls in flight at a server that does not tell its window."""
+
+
+class Links:
+    """The connections of one client; tells its owner who came, is in doubt, is lost."""
+
+    def __init__(
+        self,
+        config: ClientConfig,
+        rng: random.Random,
+        roster: Roster,
+        pools: Pools,
+        timers: Timers[Server | Connection | PendingCall | Watch],
+        out: list[ClientAction],
+    ) -> None:
+        self._config = config
+        self._rng = rng
+        self._roster = roster
+        self._pools = pools
+        self._timers = timers
+        self._out = out
+        self._conn_ids = 0
+        self._nonces = 0
+        self.conns: dict[int, Connection] = {}
+        """Every connection that is not gone, by id."""
+        self.on_ready: Callable[[Server, float], None]
+        """The server can take calls again."""
+        self.on_doubt: Callable[[Connection, float], None]
+        """The connection has become a suspect or dead."""
+        self.on_lost: Callable[[Connection, tuple[int, ...], str, float], None]
+        """The connection is gone; some of its calls may never have been written."""
+        self.on_forgotten: Callable[[Server, float], None]
+        """The process that the server was has ended, or may never be met again."""
+
+    # -- what discovery says
+
+    def seen(self, peer: Peer, now: float) -> None:
+        """Discovery has added or changed a peer."""
+        server = self._roster.record(peer, now)
+        if server is None:
+            self._out.append(Notice("limit", f"peers_max: {peer.name} is left aside"))
+            return
+        if server.active is None and not server.realm_note:
+            if not server.conns:
+                server.failures = 0
+            self._dial(server, now)
+        self.place(server, now)
+
+    def vanished(self, key: str, now: float) -> None:
+        """Discovery has lost a peer; one that answers stays."""
+        server = self._roster.withdraw(key)
+        if server is None or server.records or server.active is not None:
+            return
+        for conn in list(server.conns.values()):
+            self._close(conn)
+        self._forget(server, now)
+
+    # -- what the transport says
+
+    def up(self, conn_id: int, now: float) -> None:
+        """The handshake is done: ask for a sign of life. A REP server cannot be asked; its handshake has to do."""
+        conn = self.conns.get(conn_id)
+        if conn is None or conn.state is not State.CONNECTING:
+            return
+        conn.state = next_state(conn.state, Sign.LINK_UP)
+        conn.up_at = now
+        if conn.proto == REP:
+            self._proven(conn, now)
+        else:
+            self.ping(conn, now)
+            self._timers.set(conn, now + self._config.dial_timeout_s)
+
+    def down(self, conn_id: int, why: str, unsent: tuple[int, ...], now: float) -> None:
+        """The transport has lost a connection, or could not make it."""
+        conn = self.conns.get(conn_id)
+        if conn is not None:
+            self._gone(conn, why, unsent, now)
+
+    # -- what the server says
+
+    def heard(self, conn: Connection, now: float) -> None:
+        """A message came on a proven connection."""
+        conn.heard_at = now
+        if conn.state is State.SUSPECT or conn.state is State.DEAD:
+            conn.state = next_state(conn.state, Sign.LIFE)
+            conn.misses = 0
+            conn.pong_deadline = 0.0
+            self.place(conn.server, now)
+
+    def hello(self, conn: Connection, hello: Hello, now: float) -> None:
+        """The server has said who it is."""
+        server, dialled = self._roster.identify(conn, hello)
+        if dialled is not None:
+            if dialled.active is conn:
+                dialled.active = None
+            self.place(dialled, now)
+            self.on_forgotten(dialled, now)
+            if not dialled.conns:
+                self._rest(dialled, f"{hello.name} has its address now", now)
+        self.place(server, now)
+
+    def pong(self, conn: Connection, pong: Pong, now: float) -> None:
+        """A PONG came: the only thing that proves a connection."""
+        conn.answered(pong, now)
+        server = conn.server
+        server.load = pong.load
+        server.server_state = pong.state
+        server.window = max(1, min(self._config.window_max, pong.window))
+        if conn.state is State.CONNECTING or conn.state is State.PROVING:
+            self._proven(conn, now)
+        else:
+            self.heard(conn, now)
+            self.place(server, now)
+
+    def flp_pong(self, conn: Connection, now: float) -> None:
+        """A 10/FLP PONG came; it answers the oldest PING, for it carries nothing."""
+        if conn.pings:
+            nonce = next(iter(conn.pings))
+            conn.answered(Pong(nonce, 0, 0), now)
+        if conn.state is State.CONNECTING or conn.state is State.PROVING:
+            self._proven(conn, now)
+        else:
+            self.heard(conn, now)
+
+    # -- pings
+
+    def ping(self, conn: Connection, now: float) -> None:
+        """Ask for a sign of life; an unanswered PING makes a suspect."""
+        self._nonces += 1
+        conn.pings[self._nonces] = now
+        if len(conn.pings) > _PINGS_KEPT:
+            del conn.pings[next(iter(conn.pings))]
+        if conn.proto == FLP:
+            self._out.append(SendFrames(conn.conn_id, [PING], 0))
+        else:
+            proving = conn.state is State.CONNECTING or conn.state is State.PROVING
+            self._out.append(Send(conn.conn_id, Ping(self._nonces, proving)))
+        if not conn.pong_deadline:
+            patience = self._config.ping_interval_s if conn.state is State.DEAD else self._patience_s(conn)
+            conn.pong_deadline = now + patience
+
+    def ask(self, conn: Connection, now: float) -> None:
+        """Ask at once, because a call is overdue; does nothing while an answer is outstanding."""
+        if conn.proto == REP or conn.pong_deadline:
+            return
+        self.ping(conn, now)
+        self._timers.set(conn, conn.pong_deadline)
+
+    def _patience_s(self, conn: Connection) -> float:
+        return max(self._config.ping_timeout_s, conn.rtt.bound_s())
+
+    def timer(self, conn: Connection, now: float) -> None:
+        """The deadline of a connection has come."""
+        if conn.state is State.CONNECTING or conn.state is State.PROVING:
+            stage = "no connection" if conn.state is State.CONNECTING else "connected, but no PONG"
+            self._disconnect(conn)
+            self._gone(conn, f"{stage} within {self._config.dial_timeout_s:g} s", (), now)
+            return
+        if conn.proto == REP:
+            return
+        if conn.pong_deadline:
+            last_ping = max(conn.pings.values(), default=conn.heard_at)
+            if conn.heard_at >= last_ping:
+                conn.pong_deadline = 0.0
+                conn.misses = 0
+            elif now >= conn.pong_deadline:
+                self._missed(conn, now)
+                if conn.state is State.GONE:
+                    return
+        if not conn.pong_deadline and now >= conn.heard_at + self._config.ping_interval_s:
+            self.ping(conn, now)
+        self._timers.set(conn, conn.pong_deadline or max(now, conn.heard_at) + self._config.ping_interval_s)
+
+    def _missed(self, conn: Connection, now: float) -> None:
+        conn.misses += 1
+        conn.pong_deadline = 0.0
+        before = conn.state
+        sign = Sign.MISSES if conn.misses >= self._config.misses_max else Sign.UNANSWERED
+        conn.state = next_state(before, sign)
+        if conn.state is State.DEAD and conn.misses >= _RECYCLE_MISSES and not conn.inflight:
+            self._disconnect(conn)
+            self._gone(conn, f"no PONG in {now - conn.heard_at:.1f} s", (), now)
+            return
+        self.ping(conn, now)
+        if conn.state is not before:
+            self._out.append(Notice("peer", f"{conn.server.name} ({conn.endpoint}) is {conn.state.value}"))
+            self.place(conn.server, now)
+            self.on_doubt(conn, now)
+
+    # -- coming and going
+
+    def server_timer(self, server: Server, now: float) -> None:
+        """A pause of a server is over: push-back, or backoff between dials."""
+        if server.pushback_until and server.pushback_until <= now:
+            server.pushback_until = 0.0
+            self.place(server, now)
+        if server.dial_at and server.dial_at <= now:
+            self._dial(server, now)
+        self._arm(server)
+
+    def push_back(self, server: Server, pause_s: float, now: float) -> None:
+        """The server has asked to be left alone for a while."""
+        server.pushback_until = max(server.pushback_until, now + pause_s)
+        self._arm(server)
+        self.place(server, now)
+
+    def place(self, server: Server, now: float) -> None:
+        """Put a server into the pools that its state asks for."""
+        conn = server.active
+        pool = NONE
+        if (
+            conn is not None
+            and server.server_state == ServerState.SERVING
+            and not server.realm_note
+            and not server.pushback_until
+            and len(conn.inflight) < server.window
+        ):
+            if conn.state is State.ALIVE:
+                pool = READY
+            elif conn.state is State.SUSPECT:
+                pool = SECOND
+        services = (*server.services, ANY) if server.proto == MESH else server.services
+        if self._pools.place(server, pool, services) and pool != NONE:
+            self.on_ready(server, now)
+
+    def close_all(self) -> None:
+        """Take every connection down."""
+        for conn in list(self.conns.values()):
+            self._close(conn)
+
+    def _dial(self, server: Server, now: float) -> None:
+        server.dial_at = 0.0
+        mine = {conn.address: None for conn in server.conns.values()}
+        for address in server.addresses:
+            if address in mine or address in self._roster.claims:
+                continue
+            self._conn_ids += 1
+            conn = Connection(self._conn_ids, server, address, server.proto, now)
+            self.conns[conn.conn_id] = conn
+            server.conns[conn.conn_id] = conn
+            self._roster.claims[address] = conn
+            server.dials += 1
+            key = next((record.properties.get("pk", "") for record in server.records.values()), "")
+            self._out.append(Connect(conn.conn_id, address, server.proto, key.encode()))
+            self._timers.set(conn, now + self._config.dial_timeout_s)
+        if not server.conns and server.addresses:
+            self._rest(server, "another server holds its address", now)
+
+    def _proven(self, conn: Connection, now: float) -> None:
+        server = conn.server
+        conn.state = next_state(conn.state, Sign.LIFE)
+        conn.heard_at = now
+        conn.pong_deadline = 0.0
+        server.failures = 0
+        server.dial_at = 0.0
+        if server.active is not None and server.active.state is State.ALIVE:
+            self._close(conn)  # another address answered first
+            return
+        for other in list(server.conns.values()):
+            if other is not conn and other is not server.active:
+                self._close(other)
+        if server.active is not None:
+            active = server.active
+            self._disconnect(active)
+            self._gone(active, "a better address answered", (), now)
+        server.active = conn
+        server.latency_s = server.latency_s or conn.rtt.value_s
+        if server.proto != MESH:
+            server.window = min(self._config.window_max, _PLAIN_WINDOW)
+        if conn.proto != REP:
+            self._timers.set(conn, now + self._config.ping_interval_s)
+        else:
+            self._timers.clear(conn)
+        self._out.append(Notice("peer", f"{server.name} ({conn.endpoint}) is alive"))
+        self.place(server, now)
+
+    def _gone(self, conn: Connection, why: str, unsent: tuple[int, ...], now: float) -> None:
+        server = conn.server
+        was = conn.state
+        refused = was is State.CONNECTING and now - conn.dialled_at < self._config.dial_timeout_s / 2
+        self._remove(conn)
+        server.failure = why
+        if server.active is conn:
+            server.active = None
+            server.dial_at = 0.0
+            self.place(server, now)
+            self._out.append(Notice("peer", f"{server.name} ({conn.endpoint}) is lost: {why}"))
+        self.on_lost(conn, unsent, why, now)
+        if server.conns or server.active is not None:
+            return
+        if refused:  # nobody listens there any more: what ran there ended with its process
+            self.on_forgotten(server, now)
+        if server.records:
+            self._rest(server, why, now)
+        else:
+            self._forget(server, now)
+
+    def _rest(self, server: Server, why: str, now: float) -> None:
+        """Wait before the next dial."""
+        server.failures += 1
+        server.failure = why
+        pause = backoff.delay(
+            server.failures, self._rng, self._config.dial_backoff_min_s, self._config.dial_backoff_max_s
+        )
+        server.dial_at = now + pause
+        self._arm(server)
+
+    def _arm(self, server: Server) -> None:
+        due = [when for when in (server.dial_at, server.pushback_until) if when]
+        if due:
+            self._timers.set(server, min(due))
+
+    def _forget(self, server: Server, now: float) -> None:
+        self._timers.clear(server)
+        self._roster.drop(server)
+        self.on_forgotten(server, now)
+
+    def _close(self, conn: Connection) -> None:
+        self._disconnect(conn)
+        self._remove(conn)
+
+    def _disconnect(self, conn: Connection) -> None:
+        self._out.append(Disconnect(conn.conn_id))
+
+    def _remove(self, conn: Connection) -> None:
+        conn.state = State.GONE
+        self._timers.clear(conn)
+        self.conns.pop(conn.conn_id, None)
+        conn.server.conns.pop(conn.conn_id, None)
+        if self._roster.claims.get(conn.address) is conn:
+            del self._roster.claims[conn.address]

@@ -1,0 +1,196 @@
+"""What a client knows of a server: its connections, its clock, its speed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mesh.core.liveness import State
+from mesh.core.stats import Histogram, Smoothed
+from mesh.core.timers import NEVER
+from mesh.core.wire import Pong, ServerState
+
+if TYPE_CHECKING:
+    from discovery.model import Address, Peer
+    from mesh.core.calls import PendingCall
+
+__all__ = ["FLP", "MESH", "PROTOCOLS", "REP", "Connection", "Server"]
+
+MESH = "mesh/1"
+FLP = "flp"
+REP = "rep"
+PROTOCOLS = (MESH, FLP, REP)
+
+_CLOCK_AGE_MAX_S = 60.0
+"""A clock offset older than this gives way to a less exact one: clocks drift."""
+
+
+class Connection:
+    """One dial of one address of one server; its id is never used again."""
+
+    __slots__ = (
+        "address",
+        "boot",
+        "clock_at",
+        "clock_error_s",
+        "clock_offset_s",
+        "conn_id",
+        "dialled_at",
+        "endpoint",
+        "heard_at",
+        "inflight",
+        "misses",
+        "pings",
+        "pong_deadline",
+        "proto",
+        "rtt",
+        "server",
+        "state",
+        "timer_at",
+        "up_at",
+    )
+
+    def __init__(self, conn_id: int, server: Server, address: Address, proto: str, now: float) -> None:
+        self.conn_id = conn_id
+        self.server = server
+        self.address = address
+        self.endpoint = f"tcp://{address}"
+        self.proto = proto
+        self.state = State.CONNECTING
+        self.dialled_at = now
+        self.up_at = 0.0
+        self.heard_at = now
+        self.inflight: dict[int, PendingCall] = {}
+        """Calls that this server holds, oldest first."""
+        self.pings: dict[int, float] = {}
+        """Nonces of unanswered PINGs and when they were sent, oldest first."""
+        self.pong_deadline = 0.0
+        """When the outstanding PING counts as missed; 0 without one."""
+        self.misses = 0
+        self.rtt = Smoothed()
+        self.boot = 0
+        self.clock_offset_s = 0.0
+        """Server's clock minus ours."""
+        self.clock_error_s = float("inf")
+        self.clock_at = 0.0
+        self.timer_at = NEVER
+
+    def answered(self, pong: Pong, now: float) -> None:
+        """Learn from a PONG: the round trip, and the server's clock from the quickest one."""
+        sent_at = self.pings.get(pong.nonce)
+        if sent_at is None:
+            return
+        while self.pings:
+            nonce = next(iter(self.pings))
+            del self.pings[nonce]
+            if nonce == pong.nonce:
+                break
+        rtt = now - sent_at
+        self.rtt.add(rtt)
+        error = rtt / 2
+        if pong.boot != self.boot or error <= self.clock_error_s or now - self.clock_at > _CLOCK_AGE_MAX_S:
+            self.boot = pong.boot
+            self.clock_offset_s = pong.clock / 1000.0 - (sent_at + now) / 2
+            self.clock_error_s = error
+            self.clock_at = now
+
+    def their_clock_ms(self, when: float) -> int:
+        """Return `when` in the server's clock, late by no more than the error of the offset; 0 if unknown."""
+        if not self.boot:
+            return 0
+        return int((when + self.clock_offset_s + self.clock_error_s) * 1000.0) + 1
+
+
+class Server:
+    """One server, however many addresses it has and wherever it was learnt."""
+
+    __slots__ = (
+        "active",
+        "addresses",
+        "answered",
+        "body_max",
+        "conns",
+        "dial_at",
+        "dials",
+        "errors",
+        "failures",
+        "failure",
+        "histogram",
+        "identity",
+        "latency_s",
+        "load",
+        "name",
+        "once",
+        "pool",
+        "pools",
+        "proto",
+        "pushback_until",
+        "realm_note",
+        "records",
+        "seen_at",
+        "server_state",
+        "services",
+        "timer_at",
+        "version",
+        "window",
+    )
+
+    def __init__(self, name: str, services: tuple[str, ...], proto: str, window: int) -> None:
+        self.name = name
+        self.services = services
+        self.proto = proto
+        self.identity = ""
+        """The server's own id, proven by its HELLO."""
+        self.records: dict[str, Peer] = {}
+        """What discovery says, by its key; empty: nobody advertises it any more."""
+        self.addresses: dict[Address, None] = {}
+        self.conns: dict[int, Connection] = {}
+        self.active: Connection | None = None
+        """The connection that carries the calls."""
+        self.once: frozenset[str] = frozenset()
+        """Methods that must not be repeated."""
+        self.version = ""
+        self.body_max = 0
+        self.window = window
+        self.server_state = ServerState.SERVING
+        self.load = 0
+        self.latency_s = 0.0
+        """Smoothed time to an answer, quick to rise and slow to fall."""
+        self.histogram = Histogram()
+        self.answered = 0
+        self.errors = 0
+        self.dials = 0
+        self.dial_at = 0.0
+        """When to dial again; 0 while there is a connection."""
+        self.failures = 0
+        """Dials in a row that came to nothing."""
+        self.failure = ""
+        """Why the last connection ended."""
+        self.realm_note = ""
+        """Why it is not used at all, where that is so."""
+        self.pushback_until = 0.0
+        self.seen_at = 0.0
+        self.pool = 0
+        """Which pools it is in: see `Pools`."""
+        self.pools: tuple[str, ...] = ()
+        self.timer_at = NEVER
+
+    @property
+    def peer_id(self) -> str:
+        """The proven identity, or the advertised one."""
+        return self.identity or next(iter(self.records), "") or self.name
+
+    def state(self) -> State | None:
+        """Return the state of the active connection, else the most advanced one; None without any."""
+        if self.active is not None:
+            return self.active.state
+        states = [conn.state for conn in self.conns.values()]
+        if State.PROVING in states:
+            return State.PROVING
+        return State.CONNECTING if states else None
+
+    def took(self, duration_s: float) -> None:
+        """Learn from an answer that took so long."""
+        self.answered += 1
+        self.histogram.record(duration_s)
+        gap = duration_s - self.latency_s
+        self.latency_s += gap * (0.3 if gap > 0 else 0.1)

@@ -1,0 +1,100 @@
+"""Which server next: pools of servers that may be asked, and the power of two choices among them.
+
+A server is in a pool of each of its services while it is worth asking: alive, serving, its window not full, no
+push-back under way. Suspects form a second choice. Joining and leaving a pool is O(1), and so is choosing.
+The better of two random servers is the one with the smaller (calls in flight + 1) x smoothed latency
+(Mitzenmacher 2001; Finagle's p2c with peak EWMA).
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mesh.core.peers import Server
+
+__all__ = ["ANY", "NONE", "READY", "SECOND", "Pool", "Pools", "choose"]
+
+NONE, READY, SECOND = 0, 1, 2
+"""Values of `Server.pool`: in no pool, among the ready, among the second choice."""
+
+ANY = "mesh"
+"""The reserved service that every mesh server offers; its pool holds them all."""
+
+
+class Pool:
+    """Servers in no order, with O(1) join, leave and random access."""
+
+    __slots__ = ("_places", "servers")
+
+    def __init__(self) -> None:
+        self.servers: list[Server] = []
+        self._places: dict[Server, int] = {}
+
+    def __len__(self) -> int:
+        return len(self.servers)
+
+    def __iter__(self) -> Iterator[Server]:
+        return iter(self.servers)
+
+    def join(self, server: Server) -> None:
+        """Put `server` in; it must not be in."""
+        self._places[server] = len(self.servers)
+        self.servers.append(server)
+
+    def leave(self, server: Server) -> None:
+        """Take `server` out; it must be in. The last one takes its place."""
+        place = self._places.pop(server)
+        last = self.servers.pop()
+        if last is not server:
+            self.servers[place] = last
+            self._places[last] = place
+
+
+class Pools:
+    """The ready and the second choice of every service."""
+
+    __slots__ = ("_empty", "ready", "second")
+
+    def __init__(self) -> None:
+        self.ready: dict[str, Pool] = {}
+        self.second: dict[str, Pool] = {}
+
+    def place(self, server: Server, pool: int, services: tuple[str, ...]) -> bool:
+        """Put `server` where it belongs now; return whether anything changed."""
+        if server.pool == pool and (pool == NONE or server.pools == services):
+            return False
+        if server.pool != NONE:
+            pools = self.ready if server.pool == READY else self.second
+            for service in server.pools:
+                members = pools[service]
+                members.leave(server)
+                if not members:
+                    del pools[service]
+        server.pool = pool
+        server.pools = services
+        if pool != NONE:
+            pools = self.ready if pool == READY else self.second
+            for service in services:
+                pools.setdefault(service, Pool()).join(server)
+        return True
+
+
+def _cost(server: Server) -> float:
+    conn = server.active
+    return (len(conn.inflight) + 1) * (server.latency_s + 1e-6) if conn is not None else float("inf")
+
+
+def choose(servers: list[Server], rng: random.Random) -> Server:
+    """Return one of `servers` (at least one) by the power of two choices."""
+    count = len(servers)
+    if count == 1:
+        return servers[0]
+    first = int(rng.random() * count)
+    second = int(rng.random() * (count - 1))
+    if second >= first:
+        second += 1
+    one, other = servers[first], servers[second]
+    return one if _cost(one) <= _cost(other) else other

@@ -1,0 +1,507 @@
+"""The server's core: what to admit, what to run next, what to answer, and to whom.
+
+A call is admitted or refused at once. Admitted calls wait in the lane of their method: `inline` runs one at a time
+in the loop, a pool of threads as many as it has, coroutines up to a limit. `Handle` starts one, `ReplyGiven` ends it
+and starts the next. Just before it starts, a call whose caller gave up (its deadline, in this server's clock, has passed, or
+it was cancelled) is dropped instead: that is what keeps a thawed server from running stale work.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
+
+import msgspec
+
+from mesh.config import ServerConfig
+from mesh.core.actions import Answer, AnswerFrames, Cancel, Handle, Notice, ServerAction
+from mesh.core.dialect import PONG, Envelope, FlpPing, Ignored, MeshFrames, Plain, read_dialect
+from mesh.core.duplicates import Answered, DuplicateWindow
+from mesh.core.events import ReplyGiven, RequestReceived, ServerEvent, Stopping, Tick
+from mesh.core.methods import INLINE, MethodInfo, MethodStats, unknown_method
+from mesh.core.wire import (
+    Body,
+    Call,
+    Detail,
+    Hello,
+    Ping,
+    Pong,
+    Record,
+    Reply,
+    ServerState,
+    body_frames,
+    body_octets,
+    decode,
+    encode,
+    largest_frame,
+)
+from mesh.core.wire import Cancel as CancelRecord
+from mesh.errors import RemoteProtocolError, Status
+
+__all__ = ["ServerCore", "ServerIdentity", "Work"]
+
+
+class ServerIdentity(msgspec.Struct, frozen=True, kw_only=True):
+    """Who this server is, for as long as its process lives."""
+
+    peer_id: str
+    name: str
+    realm: str
+    version: str
+    boot: int
+    """Random number other than 0; another one after every start."""
+
+
+class Work:
+    """One call inside the server."""
+
+    __slots__ = (
+        "attempt",
+        "call_id",
+        "cancelled",
+        "client",
+        "context",
+        "deadline",
+        "envelope",
+        "frames",
+        "key",
+        "lane",
+        "lane_name",
+        "mesh",
+        "metadata",
+        "method",
+        "received_at",
+        "started_at",
+        "stats",
+    )
+
+    def __init__(
+        self,
+        client: bytes,
+        envelope: Envelope,
+        mesh: bool,
+        call_id: int,
+        method: str,
+        frames: list[bytes],
+        deadline: float | None,
+        key: bytes,
+        attempt: int,
+        metadata: Mapping[str, str] | None,
+        received_at: float,
+    ) -> None:
+        self.client = client
+        self.envelope = envelope
+        self.mesh = mesh
+        """False for REQ and 10/FLP clients, who get a plain body."""
+        self.call_id = call_id
+        self.method = method
+        self.frames = frames
+        self.deadline = deadline
+        """In this server's monotonic clock, in seconds; None for never."""
+        self.key = key
+        self.attempt = attempt
+        self.metadata = metadata
+        self.received_at = received_at
+        self.started_at = 0.0
+        self.cancelled = False
+        self.lane: _Lane
+        self.lane_name = ""
+        self.stats: MethodStats
+        self.context: Any = None
+        """Whatever the shell wants to find again."""
+
+
+class _Lane:
+    __slots__ = ("limit", "running", "waiting")
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.running = 0
+        self.waiting: deque[Work] = deque()
+
+
+_Handler: TypeAlias = Callable[[Any, float], None]
+_JOINED_MAX = 64
+"""Calls that may wait for one running call of the same key."""
+_EXPIRED = Detail(message="the deadline had passed before it could run", retry_after_ms=0)
+
+
+class ServerCore:
+    """Everything a server decides.
+
+    Args:
+        identity: Who it is.
+        methods: What it offers, by full name.
+        lanes: How many calls of each lane may run at the same time.
+        config: Settings.
+        builtin: The reserved methods `mesh.*`: functions of this core that return a body.
+    """
+
+    def __init__(
+        self,
+        identity: ServerIdentity,
+        methods: Mapping[str, MethodInfo],
+        lanes: Mapping[str, int],
+        config: ServerConfig,
+        *,
+        services: tuple[str, ...] = (),
+        started_at: float = 0.0,
+    ) -> None:
+        self._identity = identity
+        self._methods = dict(methods)
+        self._config = config
+        self._limits = config.limits
+        self._lanes = {name: _Lane(limit) for name, limit in {INLINE: 1, **lanes}.items()}
+        self._out: list[ServerAction] = []
+        self._duplicates: DuplicateWindow[Work] = DuplicateWindow(
+            config.duplicates_max, config.duplicates_octets_max, config.duplicates_age_s
+        )
+        self._open: dict[tuple[bytes, int], Work] = {}
+        """Admitted calls of mesh/1 clients, for CANCEL."""
+        self._clients: dict[bytes, Envelope] = {}
+        """Mesh/1 clients that spoke, to be told when the state changes."""
+        self._builtin: dict[str, Callable[[float], Body]] = {}
+        self._default = config.default_method or self._only_raw()
+        self._hello = Hello(
+            identity.peer_id,
+            identity.name,
+            identity.realm,
+            list(services),
+            [name for name, info in self._methods.items() if not info.idempotent],
+            identity.version,
+            self._limits.body_max,
+        )
+        self.state = ServerState.SERVING
+        self.admitted = 0
+        """Calls admitted and not yet answered."""
+        self.stats = {name: MethodStats() for name in self._methods}
+        """Counters and latencies by method."""
+        self.started_at = started_at
+        self.garbage = 0
+        """Messages that could not be read."""
+        self.ignored = 0
+        """Single frames that are nothing: probes, empty ones."""
+        self.unknown_records = 0
+        self.shed = 0
+        """Calls refused for want of room."""
+        self.expired = 0
+        """Calls dropped because their caller had given up."""
+        self.duplicates = 0
+        """Calls answered from the duplicate window."""
+        self.unanswerable = 0
+        """Answers whose client was gone."""
+        self._handlers: dict[type, _Handler] = {
+            RequestReceived: self._on_request,
+            ReplyGiven: self._on_reply,
+            Tick: lambda event, now: None,
+            Stopping: self._on_stopping,
+        }
+
+    def handle(self, event: ServerEvent, now: float) -> list[ServerAction]:
+        """Take in what happened and return what to do, in order.
+
+        Args:
+            event: One event.
+            now: Seconds of the monotonic clock whose milliseconds PONGs carry.
+        """
+        self._handlers[type(event)](event, now)
+        actions = self._out[:]
+        self._out.clear()
+        return actions
+
+    def deadline(self) -> float | None:
+        """Return when the next Tick is due: a server waits for nothing but messages and handlers."""
+        return None
+
+    def offer(self, name: str, answer: Callable[[float], Body]) -> None:
+        """Answer the reserved method `name` (`mesh.*`) with what `answer(now)` returns."""
+        self._builtin[name] = answer
+
+    @property
+    def name(self) -> str:
+        """Name of the server, for people."""
+        return self._identity.name
+
+    @property
+    def default_method(self) -> str:
+        """Method for callers that name none; empty if there is none."""
+        return self._default
+
+    def idle(self) -> bool:
+        """Return whether no call is admitted."""
+        return self.admitted == 0
+
+    def end(self, now: float) -> list[ServerAction]:
+        """Say goodbye to every client; the last thing before the socket closes."""
+        self.state = ServerState.NOT_SERVING
+        self._tell_state(now)
+        actions = self._out[:]
+        self._out.clear()
+        return actions
+
+    # -- messages
+
+    def _on_request(self, event: RequestReceived, now: float) -> None:
+        incoming = read_dialect(event.frames)
+        client = event.client
+        if type(incoming) is MeshFrames:
+            self._on_mesh(client, incoming, now)
+        elif type(incoming) is FlpPing:
+            self._out.append(AnswerFrames(client, [*incoming.envelope, PONG]))
+        elif type(incoming) is Ignored:
+            self.ignored += 1
+        elif type(incoming) is Plain:
+            work = Work(client, incoming.envelope, False, 0, self._default, incoming.frames, None, b"", 1, None, now)
+            self._admit(work, now)
+
+    def _on_mesh(self, client: bytes, incoming: MeshFrames, now: float) -> None:
+        envelope = incoming.envelope
+        try:
+            message = decode(incoming.frames, self._limits)
+        except RemoteProtocolError as error:
+            self.garbage += 1
+            self._out.append(Notice("garbage", f"a client sent {error}"))
+            detail = Detail(message=str(error), limit=str(error).partition(":")[0])
+            self._post(client, envelope, Reply(0, Status.INVALID_ARGUMENT, b"", self.admitted, detail))
+            return
+        self.unknown_records += message.unknown
+        if client not in self._clients:
+            self._meet(client, envelope)
+        for record in message.records:
+            if type(record) is Call:
+                self._on_call(client, envelope, record, now)
+            elif type(record) is Ping:
+                pong = self._pong(record.nonce, now)
+                self._post(client, envelope, *((self._hello, pong) if record.hello else (pong,)))
+            elif type(record) is CancelRecord:
+                work = self._open.get((client, record.call_id))
+                if work is not None:
+                    work.cancelled = True
+                    if work.started_at:
+                        self._out.append(Cancel(work))
+            else:
+                self.unknown_records += 1
+
+    def _on_call(self, client: bytes, envelope: Envelope, call: Call, now: float) -> None:
+        deadline = call.deadline / 1000.0 if call.deadline else None
+        body: Body = call.body  # type: ignore[assignment]
+        work = Work(
+            client,
+            envelope,
+            True,
+            call.call_id,
+            call.method,
+            body_frames(body),
+            deadline,
+            call.key,
+            call.attempt,
+            call.metadata,
+            now,
+        )
+        problem = self._over_limit(call, body)
+        if problem is not None:
+            self._answer(work, b"", Status.INVALID_ARGUMENT, problem)
+        elif call.boot and call.boot != self._identity.boot:
+            detail = Detail(message="meant for the process that was here before", retry_after_ms=0)
+            self._answer(work, b"", Status.UNAVAILABLE, detail)
+        elif deadline is not None and now > deadline:
+            self.expired += 1
+            self._answer(work, b"", Status.DEADLINE_EXCEEDED, _EXPIRED)
+        else:
+            self._admit(work, now)
+
+    def _over_limit(self, call: Call, body: Body) -> Detail | None:
+        limits = self._limits
+        if type(body) is bytes:
+            if len(body) <= limits.body_max and len(call.method) <= 63 and not call.metadata and not call.key:
+                return None
+            largest = len(body)
+        else:
+            largest = largest_frame(body)
+        metadata = sum(len(name.encode()) + len(value.encode()) for name, value in (call.metadata or {}).items())
+        for name, value, most in (
+            ("body_max", largest, limits.body_max),
+            ("method_max", len(call.method.encode()), limits.method_max),
+            ("metadata_max", metadata, limits.metadata_max),
+            ("key_max", len(call.key), limits.key_max),
+        ):
+            if value > most:
+                return Detail(message=f"{name}: {value} octets; {most} are allowed", limit=name)
+        return None
+
+    # -- admission
+
+    def _admit(self, work: Work, now: float) -> None:
+        name = work.method
+        info = self._methods.get(name)
+        if info is None:
+            self._other_method(work, now)
+            return
+        if self.state != ServerState.SERVING:
+            detail = Detail(message="the server is draining", retry_after_ms=0)
+            self._answer(work, b"", Status.UNAVAILABLE, detail)
+            return
+        if work.key and self._is_duplicate(work, now):
+            return
+        if self.admitted >= self._config.admitted_max:
+            self.shed += 1
+            detail = Detail(
+                message=f"the server has {self.admitted} calls to answer (admitted_max)",
+                retry_after_ms=max(1, int(self._config.retry_after_s * 1000)),
+                limit="admitted_max",
+            )
+            self._answer(work, b"", Status.RESOURCE_EXHAUSTED, detail)
+            return
+        self.admitted += 1
+        work.stats = self.stats[name]
+        work.lane_name = info.lane
+        lane = work.lane = self._lanes[info.lane]
+        if work.key:
+            self._duplicates.begin(work.key, hash((name, tuple(work.frames))))
+        if work.mesh:
+            self._open[work.client, work.call_id] = work
+        if lane.running < lane.limit and not lane.waiting:
+            self._start(work, lane, now)
+        else:
+            lane.waiting.append(work)
+
+    def _other_method(self, work: Work, now: float) -> None:
+        builtin = self._builtin.get(work.method)
+        if builtin is not None:
+            self._answer(work, builtin(now), 0, None)
+        elif not work.method:
+            text = "this server has no default method for callers that name none; set default_method"
+            self._answer(work, b"", Status.UNIMPLEMENTED, Detail(message=text))
+        else:
+            self._answer(
+                work,
+                b"",
+                Status.UNIMPLEMENTED,
+                Detail(message=unknown_method(work.method, [*self._methods, *self._builtin])),
+            )
+
+    def _is_duplicate(self, work: Work, now: float) -> bool:
+        entry = self._duplicates.find(work.key, now)
+        if entry is None:
+            return False
+        self.duplicates += 1
+        if entry.asked != hash((work.method, tuple(work.frames))):
+            text = "another call with the same key but another method or body was here before"
+            self._answer(work, b"", Status.INVALID_ARGUMENT, Detail(message=text, limit="key"))
+        elif entry.answer is None and len(entry.joined) >= _JOINED_MAX:
+            detail = Detail(message="too many calls wait for the same key", retry_after_ms=50, limit="key")
+            self._answer(work, b"", Status.RESOURCE_EXHAUSTED, detail)
+        elif entry.answer is None:
+            entry.joined.append(work)
+        else:
+            answer = entry.answer
+            self._answer(work, answer.body, answer.status, answer.detail)
+        return True
+
+    # -- running
+
+    def _start(self, work: Work, lane: _Lane, now: float) -> None:
+        lane.running += 1
+        work.started_at = now or 1e-9
+        self._out.append(Handle(work))
+
+    def _on_reply(self, event: ReplyGiven, now: float) -> None:
+        work = event.work
+        stats = work.stats
+        stats.count += 1
+        stats.histogram.record(now - work.started_at)
+        if event.status:
+            stats.errors += 1
+            if event.detail is not None:
+                stats.last_error = f"{event.detail.type}: {event.detail.message}"[:200]
+        body, status, detail = event.body, event.status, event.detail
+        if type(body) is not bytes or len(body) > self._limits.inline_max:
+            octets = body_octets(body)
+            if largest_frame(body) > self._limits.body_max or len(body_frames(body)) > self._limits.frames_max:
+                text = f"{work.method} returned {octets} octets; body_max is {self._limits.body_max}"
+                body, status, detail = b"", Status.INTERNAL, Detail(message=text, limit="body_max")
+        self._done(work, body, status, detail, now)
+        lane = work.lane
+        lane.running -= 1
+        while lane.waiting and lane.running < lane.limit:
+            work = lane.waiting.popleft()
+            if work.cancelled or (work.deadline is not None and now > work.deadline):
+                self._drop(work, now)
+            else:
+                self._start(work, lane, now)
+
+    def _drop(self, work: Work, now: float) -> None:
+        """Do not run it: nobody waits. Whoever joined it meanwhile is refused, and may ask again."""
+        self.expired += 1
+        self.admitted -= 1
+        joined = self._duplicates.forget(work.key) if work.key else []
+        self._open.pop((work.client, work.call_id), None)
+        for refused in (work, *joined):
+            if refused.cancelled:
+                detail = Detail(message="cancelled before it could run", retry_after_ms=0)
+                self._answer(refused, b"", Status.CANCELLED, detail)
+            else:
+                self._answer(refused, b"", Status.DEADLINE_EXCEEDED, _EXPIRED)
+
+    def _done(self, work: Work, body: Body, status: int, detail: Detail | None, now: float) -> None:
+        self.admitted -= 1
+        if work.mesh:
+            self._open.pop((work.client, work.call_id), None)
+        if work.key:
+            for joined in self._duplicates.finish(work.key, Answered(body, status, detail, now), now):
+                self._answer(joined, body, status, detail)
+        self._answer(work, body, status, detail)
+
+    # -- answering
+
+    def _answer(self, work: Work, body: Body, status: int, detail: Detail | None) -> None:
+        if work.mesh:
+            self._post(
+                work.client,
+                work.envelope,
+                Reply(work.call_id, status, body, self.admitted, detail),  # type: ignore[arg-type]
+            )
+            return
+        if status:
+            text = detail.message if detail is not None else ""
+            frames = [f"ERROR {Status(status).name}: {text}".encode()]
+        else:
+            frames = body_frames(body) or [b""]
+        self._out.append(AnswerFrames(work.client, [*work.envelope, *frames]))
+
+    def _post(self, client: bytes, envelope: Envelope, *records: Record) -> None:
+        if envelope:  # a REQ socket takes one message per request
+            frames, _ = encode(records, self._limits)
+            self._out.append(AnswerFrames(client, [*envelope, *frames]))
+        else:
+            self._out.extend([Answer(client, record) for record in records])
+
+    def _pong(self, nonce: int, now: float) -> Pong:
+        return Pong(nonce, self._identity.boot, int(now * 1000.0), self.state, self.admitted, self._config.window)
+
+    def _meet(self, client: bytes, envelope: Envelope) -> None:
+        if len(self._clients) >= self._config.clients_max:
+            del self._clients[next(iter(self._clients))]
+        if not envelope:
+            self._clients[client] = envelope
+
+    def forget_client(self, client: bytes) -> None:
+        """The transport says that a client is gone."""
+        self._clients.pop(client, None)
+        self.unanswerable += 1
+
+    # -- stopping
+
+    def _on_stopping(self, event: Stopping, now: float) -> None:
+        if self.state == ServerState.SERVING:
+            self.state = ServerState.DRAINING
+            self._tell_state(now)
+
+    def _tell_state(self, now: float) -> None:
+        for client in self._clients:
+            self._out.append(Answer(client, self._pong(0, now)))
+
+    def _only_raw(self) -> str:
+        raw = [name for name, info in self._methods.items() if info.raw]
+        return raw[0] if len(raw) == 1 else ""

@@ -1,0 +1,115 @@
+"""A server as others may see it: a read-only value for people, programs and tests."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from mesh.core.peers import MESH
+from mesh.core.wire import ServerState
+
+if TYPE_CHECKING:
+    from mesh.core.peers import Server
+
+__all__ = ["ServerView", "describe_servers", "view_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class ServerView:
+    """One server as a client knows it at one moment."""
+
+    name: str
+    peer_id: str
+    """Its own id once it has answered; before, the advertised one."""
+    state: str
+    """`alive`, `suspect`, `dead`, `draining`, `proving`, `connecting`, `waiting` (between dials) or `ignored`."""
+    services: tuple[str, ...]
+    address: str
+    """Endpoint in use, else the first advertised one; empty if there is none."""
+    addresses: tuple[str, ...]
+    sources: tuple[str, ...]
+    """Where it was learnt: `mdns`, `static`, `memory`; empty: it answers, but nobody advertises it."""
+    proto: str
+    version: str
+    rtt_s: float | None
+    """Smoothed round trip of PINGs in seconds; None before the first."""
+    latency_p50_s: float
+    latency_p99_s: float
+    in_flight: int
+    window: int
+    load: int
+    """Calls that the server had not answered when it last spoke."""
+    answered: int
+    errors: int
+    last_seen_s: float | None
+    """Seconds since its last sign of life; None if it never gave one."""
+    note: str
+    """Why it is in this state, where that needs saying."""
+
+
+def view_of(server: Server, now: float) -> ServerView:
+    """Return the server as it stands at `now`."""
+    conn = server.active
+    state = server.state()
+    if server.realm_note:
+        word = "ignored"
+    elif conn is not None and server.server_state != ServerState.SERVING:
+        word = "draining"
+    else:
+        word = state.value if state is not None else "waiting"
+    addresses = tuple(f"tcp://{address}" for address in server.addresses)
+    sources = dict.fromkeys(source for record in server.records.values() for source in record.sources)
+    return ServerView(
+        name=server.name,
+        peer_id=server.peer_id,
+        state=word,
+        services=server.services,
+        address=conn.endpoint if conn is not None else (addresses[0] if addresses else ""),
+        addresses=addresses,
+        sources=tuple(sorted(sources)),
+        proto=server.proto,
+        version=server.version,
+        rtt_s=conn.rtt.value_s if conn is not None and conn.rtt.count else None,
+        latency_p50_s=server.histogram.percentile_s(0.5),
+        latency_p99_s=server.histogram.percentile_s(0.99),
+        in_flight=len(conn.inflight) if conn is not None else 0,
+        window=server.window,
+        load=server.load,
+        answered=server.answered,
+        errors=server.errors,
+        last_seen_s=now - conn.heard_at if conn is not None else None,
+        note=server.realm_note or ("" if conn is not None else server.failure),
+    )
+
+
+def describe_servers(service: str, servers: Iterable[Server], now: float, *, peer: str = "", plain: bool = True) -> str:
+    """Say which servers were seen and in which states: what somebody asks who got no server."""
+    views = [view_of(server, now) for server in servers]
+    if not views:
+        return "No server was seen at all: is one running, on this network and in this realm?"
+    wanted = [view for view in views if peer in ("", view.name, view.peer_id)]
+    if not wanted:
+        return f"No server is called {peer!r}; seen: {_names(views)}."
+    offering = [view for view in wanted if not service or service == "mesh" or service in view.services]
+    if offering:
+        if not plain and all(view.proto != MESH for view in offering):
+            return (
+                f"{offering[0].name} speaks {offering[0].proto} and takes only raw requests: use request(), or --raw."
+            )
+        return "Seen: " + "; ".join(_sentence(view) for view in offering[:8]) + "."
+    known = sorted({name for view in wanted for name in view.services})
+    near = difflib.get_close_matches(service, known, n=3)
+    hint = f" Did you mean {' or '.join(near)}?" if near else ""
+    offered = f"offered are: {', '.join(known[:12])}" if known else f"seen: {_names(wanted)}"
+    return f"Nobody offers {service!r}; {offered}.{hint}"
+
+
+def _sentence(view: ServerView) -> str:
+    note = f", {view.note}" if view.note else ""
+    return f"{view.name} ({view.address or 'no address'}) {view.state}{note}"
+
+
+def _names(views: list[ServerView]) -> str:
+    return ", ".join(f"{view.name} ({view.state})" for view in views[:8])

@@ -1,0 +1,56 @@
+"""Settings that come from the environment where the program gives none.
+
+MESH_INTERFACE   interfaces, by name or address, separated by commas: mDNS and `*` keep to these
+MESH_REALM       name of the mesh: servers and clients of different realms do not meet
+MESH_SERVERS     endpoints of servers that need not be discovered, separated by commas or spaces
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Sequence
+
+from discovery import DiscoveryError, Peer, parse_servers, static_peers
+from mesh.errors import ConfigError
+
+__all__ = ["chosen_interfaces", "chosen_realm", "chosen_servers"]
+
+_REALM = re.compile(r"[A-Za-z0-9_.-]{1,63}")
+
+
+def chosen_interfaces(given: Sequence[str] | None) -> list[str] | None:
+    """Return the interfaces to keep to, None for the sensible ones."""
+    if given is None:
+        given = [name for name in re.split(r"[,\s]+", os.environ.get("MESH_INTERFACE", "")) if name]
+    elif isinstance(given, str):
+        raise ConfigError(f"interfaces takes a list of names or addresses; write [{given!r}]")
+    return list(given) or None
+
+
+def chosen_realm(given: str | None) -> str:
+    """Return the realm.
+
+    Raises:
+        ConfigError: It is not 1 to 63 letters, digits, `_`, `.` or `-`.
+    """
+    realm = os.environ.get("MESH_REALM", "") or "default" if given is None else given
+    if not _REALM.fullmatch(realm):
+        raise ConfigError(f"realm {realm!r} cannot be used; give 1 to 63 letters, digits, '_', '.' or '-'")
+    return realm
+
+
+def chosen_servers(given: Iterable[str] | None) -> list[Peer]:
+    """Return the servers that need not be discovered.
+
+    Raises:
+        ConfigError: An endpoint does not parse.
+    """
+    if isinstance(given, str):
+        raise ConfigError(f"servers takes a list of endpoints; write [{given!r}]")
+    try:
+        if given is None:
+            return parse_servers(os.environ.get("MESH_SERVERS", ""))
+        return static_peers(given)
+    except DiscoveryError as error:
+        raise ConfigError(str(error)) from None

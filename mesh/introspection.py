@@ -1,0 +1,138 @@
+"""The reserved methods `mesh.ping`, `mesh.info`, `mesh.stats` and `mesh.health`, which every server answers.
+
+Keys follow NATS micro (ADR-32), so that people and tools know them; durations there are nanoseconds. What is ours on top:
+state, uptime, calls in flight, percentiles, and calls shed, expired and recognised as duplicates.
+"""
+
+from __future__ import annotations
+
+import datetime
+import os
+import socket
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from mesh.config import ServerConfig
+from mesh.core.methods import MethodStats
+from mesh.core.server import ServerCore, ServerIdentity
+from mesh.core.wire import ServerState
+from mesh.service import Service
+
+__all__ = ["Introspection"]
+
+_STATES = {
+    ServerState.SERVING: "SERVING",
+    ServerState.DRAINING: "DRAINING",
+    ServerState.NOT_SERVING: "NOT_SERVING",
+}
+
+
+class Introspection:
+    """What one server tells about itself."""
+
+    def __init__(
+        self,
+        identity: ServerIdentity,
+        services: Sequence[Service],
+        core: ServerCore,
+        config: ServerConfig,
+    ) -> None:
+        self._identity = identity
+        self._services = services
+        self._core = core
+        self._config = config
+        self._started = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
+
+    def offer(self) -> None:
+        """Have the core answer the reserved methods."""
+        for answer in (self.ping, self.info, self.stats, self.health):
+            self._core.offer(f"mesh.{answer.__name__}", _encoded(answer))
+
+    def ping(self, now: float) -> dict[str, object]:
+        """Who is it."""
+        return self._common("ping_response")
+
+    def info(self, now: float) -> dict[str, object]:
+        """What does it offer."""
+        return {
+            **self._common("info_response"),
+            "description": "; ".join(service.description for service in self._services if service.description),
+            "services": [
+                {"name": service.name, "version": service.version, "description": service.description}
+                for service in self._services
+            ],
+            "endpoints": [
+                {
+                    "name": method.name,
+                    "subject": full_name,
+                    "queue_group": service.name,
+                    "metadata": {
+                        "signature": method.signature,
+                        "description": method.description,
+                        "lane": method.lane,
+                        "idempotent": str(method.idempotent).lower(),
+                        "raw": str(method.raw).lower(),
+                    },
+                }
+                for service in self._services
+                for full_name, method in service.methods.items()
+            ],
+            "proto": "mesh/1",
+            "realm": self._identity.realm,
+            "default_method": self._core.default_method,
+            "pid": os.getpid(),
+            "host": socket.gethostname(),
+        }
+
+    def stats(self, now: float) -> dict[str, object]:
+        """How does it do."""
+        core = self._core
+        return {
+            **self._common("stats_response"),
+            "started": self._started,
+            "uptime_s": now - core.started_at,
+            "in_flight": core.admitted,
+            "capacity": self._config.admitted_max,
+            "num_shed": core.shed,
+            "num_expired": core.expired,
+            "num_duplicates": core.duplicates,
+            "num_garbage": core.garbage,
+            "num_unanswerable": core.unanswerable,
+            "endpoints": [_endpoint(full_name, stats) for full_name, stats in core.stats.items()],
+        }
+
+    def health(self, now: float) -> dict[str, object]:
+        """Does it serve (gRPC health checking's words)."""
+        return {**self._common("health_response"), "status": _STATES[self._core.state]}
+
+    def _common(self, kind: str) -> dict[str, object]:
+        return {
+            "type": f"mesh.v1.{kind}",
+            "name": self._identity.name,
+            "id": self._identity.peer_id,
+            "version": self._identity.version,
+            "metadata": {key: value for service in self._services for key, value in service.metadata.items()},
+            "state": _STATES[self._core.state],
+        }
+
+
+def _encoded(answer: Callable[[float], dict[str, object]]) -> Callable[[float], bytes]:
+    return lambda now: msgspec.msgpack.encode(answer(now))
+
+
+def _endpoint(full_name: str, stats: MethodStats) -> dict[str, object]:
+    service, _, name = full_name.partition(".")
+    histogram = stats.histogram
+    total_ns = int(histogram.total_s * 1e9)
+    return {
+        "name": name,
+        "subject": full_name,
+        "queue_group": service,
+        "num_requests": stats.count,
+        "num_errors": stats.errors,
+        "last_error": stats.last_error,
+        "processing_time": total_ns,
+        "average_processing_time": total_ns // stats.count if stats.count else 0,
+        **{f"p{share}_ns": int(histogram.percentile_s(share / 100) * 1e9) for share in (50, 95, 99)},
+    }

@@ -1,0 +1,214 @@
+"""A client's shell: performs what its core decides, on its sockets; never blocks, never decides.
+
+Both drivers use it the same way: `feed` what happened, `pump` when a descriptor is readable or the deadline has come,
+wait until `deadline`. Records for one connection gather in its outbox while the pipe is full, and during one turn, and
+leave together as the next message.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from mesh.core.actions import ClientAction, Connect, Disconnect, Finish, Notice, Send, SendFrames
+from mesh.core.events import ClientEvent, LinkDown, LinkUp, Received, Tick
+from mesh.core.wire import Call, Record, encode
+from mesh.io.context import check_process, process_mark
+from mesh.io.link import ClientLink, LinkEvent, Sent
+
+if TYPE_CHECKING:
+    from mesh.config import ClientConfig
+    from mesh.core.calls import PendingCall, Watch
+    from mesh.core.client import ClientCore
+
+__all__ = ["ClientEngine"]
+
+
+class _Outbox:
+    """What waits to be written to one connection."""
+
+    __slots__ = ("frames", "plain", "records")
+
+    def __init__(self) -> None:
+        self.records: list[Record] = []
+        self.plain: list[tuple[int, list[bytes]]] = []
+        """Whole messages for a server that speaks no mesh/1, and the call each carries."""
+        self.frames: tuple[list[bytes], int] | None = None
+        """The next message, encoded and refused, and how many records it carries."""
+
+    def unsent(self) -> tuple[int, ...]:
+        calls = [record.call_id for record in self.records if type(record) is Call]
+        return (*calls, *(call_id for call_id, _ in self.plain if call_id))
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host.partition("%")[0]).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+class ClientEngine:
+    """The sockets of one client and what moves through them.
+
+    Args:
+        core: Decides.
+        config: Limits and times of the sockets.
+        on_descriptor: Called with each descriptor to be watched for reading (True) or not any more (False).
+        on_finish: Called with each call or watch that has ended. It must not call back into the engine.
+        on_notice: Called with what may interest somebody.
+    """
+
+    def __init__(
+        self,
+        core: ClientCore,
+        config: ClientConfig,
+        on_descriptor: Callable[[int, bool], None],
+        on_finish: Callable[[PendingCall | Watch], None],
+        on_notice: Callable[[Notice], None],
+    ) -> None:
+        self.core = core
+        self._limits = config.limits
+        self._on_finish = on_finish
+        self._on_notice = on_notice
+        self._mark = process_mark()
+        self._link = ClientLink(
+            config.limits,
+            config.dial_timeout_s,
+            config.heartbeat_interval_s,
+            config.heartbeat_timeout_s,
+            on_descriptor,
+        )
+        self._outboxes: dict[int, _Outbox] = {}
+        self._dirty: dict[int, _Outbox] = {}
+        """Outboxes with something in them."""
+        self._later: list[ClientEvent] = []
+        """What performing a list has brought about; fed when the list is through."""
+
+    def feed(self, event: ClientEvent) -> None:
+        """Tell the core what happened and perform what it answers; what is to be sent waits for `flush`."""
+        if self._mark != process_mark():
+            check_process(self._mark)
+        self._perform(self.core.handle(event, time.monotonic()))
+
+    def deadline(self) -> float | None:
+        """Return when `pump` has to be called at the latest (monotonic seconds), None for whenever."""
+        return self.core.deadline()
+
+    def pump(self, *, monitors: bool = True, messages_max: int = 64) -> bool:
+        """Take in what came, let time pass, send what gathered; return whether it has to be called again at once.
+
+        Args:
+            monitors: Also look at the monitors and at REP servers; their descriptors, unlike the ROUTER's, stay readable
+                until that is done.
+            messages_max: Bound of one turn, so that a flood from one server cannot starve the others or the loop.
+        """
+        check_process(self._mark)
+        if monitors:
+            for conn_id, kind, why in self._link.events():
+                if kind is LinkEvent.UP:
+                    self.feed(LinkUp(conn_id))
+                else:
+                    self._down(conn_id, why)
+            for conn_id, frames in self._link.receive_plain():
+                self.feed(Received(conn_id, frames))
+        core, receive, monotonic = self.core, self._link.receive, time.monotonic
+        for _ in range(messages_max):
+            message = receive()
+            if message is None:
+                break
+            self._perform(core.handle(Received(*message), monotonic()))
+        else:
+            self.flush()
+            return True
+        # Only after the socket was read: a client that was late itself must not accuse servers whose answers lie there.
+        due = core.deadline()
+        if due is not None and due <= monotonic():
+            self._perform(core.handle(Tick(), monotonic()))
+        # The descriptor is edge-triggered and a send takes the edge: what came meanwhile has to be looked for.
+        return self.flush()
+
+    def flush(self) -> bool:
+        """Send what gathered in the outboxes, as far as the pipes take it; return whether anything was sent."""
+        if not self._dirty:
+            return False
+        sent = False
+        for conn_id, outbox in list(self._dirty.items()):
+            sent |= self._write(conn_id, outbox)
+        return sent
+
+    def close(self) -> None:
+        """Close the sockets. The core has been told to stop."""
+        self._link.close()
+        self._outboxes.clear()
+        self._dirty.clear()
+
+    def _perform(self, actions: list[ClientAction]) -> None:
+        for action in actions:
+            kind = type(action)
+            if kind is Send:
+                self._gather(action.conn_id).records.append(action.record)  # type: ignore[union-attr]
+            elif kind is Finish:
+                self._on_finish(action.call)  # type: ignore[union-attr]
+            elif kind is SendFrames:
+                self._gather(action.conn_id).plain.append((action.call_id, action.frames))  # type: ignore[union-attr]
+            elif kind is Connect:
+                self._connect(action)  # type: ignore[arg-type]
+            elif kind is Disconnect:
+                self._drop(action.conn_id)  # type: ignore[union-attr]
+            else:
+                self._on_notice(action)  # type: ignore[arg-type]
+        while self._later:
+            self.feed(self._later.pop(0))
+
+    def _gather(self, conn_id: int) -> _Outbox:
+        outbox = self._dirty.get(conn_id)
+        if outbox is None:
+            outbox = self._outboxes.get(conn_id)
+            if outbox is None:
+                outbox = self._outboxes[conn_id] = _Outbox()
+            self._dirty[conn_id] = outbox
+        return outbox
+
+    def _write(self, conn_id: int, outbox: _Outbox) -> bool:
+        send = self._link.send
+        sent = Sent.OK
+        before = len(outbox.records) + len(outbox.plain)
+        while sent is Sent.OK and outbox.records:
+            frames, count = outbox.frames or encode(outbox.records, self._limits)
+            sent = send(conn_id, frames)
+            if sent is Sent.OK:
+                outbox.frames = None
+                del outbox.records[:count]
+            else:
+                outbox.frames = (frames, count)
+        while sent is Sent.OK and outbox.plain:
+            sent = send(conn_id, outbox.plain[0][1])
+            if sent is Sent.OK:
+                del outbox.plain[0]
+        if sent is Sent.OK:
+            self._dirty.pop(conn_id, None)
+        elif sent is Sent.UNREACHABLE:
+            self._down(conn_id, "unreachable")
+        return len(outbox.records) + len(outbox.plain) < before
+
+    def _connect(self, action: Connect) -> None:
+        address = action.address
+        problem = self._link.connect(
+            action.conn_id, f"tcp://{address}", action.proto, _is_loopback(address.host), action.server_key
+        )
+        if problem:
+            self._later.append(LinkDown(action.conn_id, problem))
+
+    def _down(self, conn_id: int, why: str) -> None:
+        outbox = self._outboxes.get(conn_id)
+        unsent = outbox.unsent() if outbox is not None else ()
+        self._drop(conn_id)
+        self.feed(LinkDown(conn_id, why, unsent))
+
+    def _drop(self, conn_id: int) -> None:
+        self._outboxes.pop(conn_id, None)
+        self._dirty.pop(conn_id, None)
+        self._link.disconnect(conn_id)

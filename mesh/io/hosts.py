@@ -1,0 +1,200 @@
+"""The drivers of a server: one waits in a thread of its own, one in a running asyncio loop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Coroutine, Mapping
+from concurrent.futures import Future as ThreadFuture
+from typing import TYPE_CHECKING, Any
+
+from mesh.io.poller import Poller, Wake
+from mesh.io.serving import Runner, ServerEngine
+
+if TYPE_CHECKING:
+    from mesh.config import Limits
+    from mesh.core.actions import Notice
+    from mesh.core.events import ReplyGiven
+    from mesh.core.server import ServerCore, Work
+    from mesh.io.link import ServerLink
+
+__all__ = ["LoopHost", "ThreadHost"]
+
+
+class ThreadHost:
+    """Serves from a thread of its own; coroutine handlers run in a loop in a second one, made when the first comes."""
+
+    def __init__(
+        self,
+        core: ServerCore,
+        link: ServerLink,
+        runner: Runner,
+        limits: Limits,
+        threads: Mapping[str, int],
+        on_notice: Callable[[Notice], None],
+    ) -> None:
+        self._runner = runner
+        self._engine = ServerEngine(core, link, runner, limits, threads, self._spawn, self._post, on_notice)
+        self._given: deque[ReplyGiven] = deque()
+        self._wake = Wake()
+        self._poller = Poller()
+        self._poller.add(self._wake.descriptor)
+        self._poller.add(self._engine.descriptor)
+        self._drain_until: float | None = None
+        self._draining = False
+        self._coroutines: _LoopThread | None = None
+        self.finished = threading.Event()
+        """Set when the server has stopped and released its socket."""
+        self._thread = threading.Thread(target=self._serve, name=f"mesh-server-{core.name}", daemon=True)
+        self._thread.start()
+
+    def drain(self, drain_s: float) -> None:
+        """Begin to stop: refuse new calls, end when none runs or `drain_s` has passed. Also from a signal handler."""
+        self._drain_until = time.monotonic() + drain_s
+        self._wake.set()
+
+    def join(self) -> None:
+        """Return when the thread has ended."""
+        self._thread.join()
+
+    def _serve(self) -> None:
+        engine, given, poller, wake = self._engine, self._given, self._poller, self._wake
+        try:
+            while True:
+                again = engine.pump()
+                while given:
+                    engine.give(given.popleft())
+                    again = True
+                if self._drain_until is not None and self._is_drained(again):
+                    return
+                if again:
+                    continue
+                for descriptor in poller.wait(0.02 if self._draining else None):
+                    if descriptor == wake.descriptor:
+                        wake.clear()
+        finally:
+            engine.close()
+            if self._coroutines is not None:
+                self._coroutines.close()
+            poller.close()
+            wake.close()
+            self.finished.set()
+
+    def _is_drained(self, busy: bool) -> bool:
+        if not self._draining:
+            self._draining = True
+            self._engine.drain()
+        assert self._drain_until is not None
+        return (not busy and self._engine.core.idle()) or time.monotonic() >= self._drain_until
+
+    def _post(self, reply: ReplyGiven) -> None:
+        self._given.append(reply)
+        with contextlib.suppress(OSError):  # the server is gone; nobody waits for this answer
+            self._wake.set()
+
+    def _spawn(self, work: Work) -> None:
+        if self._coroutines is None:
+            self._coroutines = _LoopThread()
+        self._coroutines.run(self._runner.run_async(work), self._post)
+
+
+class _LoopThread:
+    """An asyncio loop in a thread."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._run, name="mesh-coroutines", daemon=True)
+        self._thread.start()
+
+    def run(self, coroutine: Coroutine[Any, Any, ReplyGiven], done: Callable[[ReplyGiven], None]) -> None:
+        def on_done(future: ThreadFuture[ReplyGiven]) -> None:
+            if not future.cancelled() and future.exception() is None:
+                done(future.result())
+
+        asyncio.run_coroutine_threadsafe(coroutine, self._loop).add_done_callback(on_done)
+
+    def close(self) -> None:
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+
+    def _run(self) -> None:
+        try:
+            self._loop.run_forever()
+            self._loop.run_until_complete(self._cancel_rest())
+        finally:
+            self._loop.close()
+
+    async def _cancel_rest(self) -> None:
+        left = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
+
+
+class LoopHost:
+    """Serves in the running asyncio loop; coroutine handlers are its tasks."""
+
+    def __init__(
+        self,
+        core: ServerCore,
+        link: ServerLink,
+        runner: Runner,
+        limits: Limits,
+        threads: Mapping[str, int],
+        on_notice: Callable[[Notice], None],
+    ) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._runner = runner
+        self._tasks: dict[asyncio.Task[None], None] = {}
+        self._scheduled = False
+        self._closed = False
+        self._engine = ServerEngine(core, link, runner, limits, threads, self._spawn, self._post, on_notice)
+        self._loop.add_reader(self._engine.descriptor, self._turn)
+        self._soon()
+
+    async def drain(self, drain_s: float) -> None:
+        """Refuse new calls, wait until none runs or `drain_s` has passed, then release everything."""
+        if self._closed:
+            return
+        until = time.monotonic() + drain_s
+        self._engine.drain()
+        self._soon()
+        while not self._engine.core.idle() and time.monotonic() < until:
+            await asyncio.sleep(0.005)
+        self._turn()  # the last answers
+        self._closed = True
+        self._loop.remove_reader(self._engine.descriptor)
+        self._engine.close()
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _turn(self) -> None:
+        self._scheduled = False
+        if not self._closed and self._engine.pump():
+            self._soon()
+
+    def _soon(self) -> None:
+        if not self._scheduled:
+            self._scheduled = True
+            self._loop.call_soon(self._turn)
+
+    def _give(self, reply: ReplyGiven) -> None:
+        if not self._closed:
+            self._engine.give(reply)
+            self._soon()
+
+    def _post(self, reply: ReplyGiven) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop is closed; nobody waits for this answer
+            self._loop.call_soon_threadsafe(self._give, reply)
+
+    def _spawn(self, work: Work) -> None:
+        task = self._loop.create_task(self._run(work))
+        self._tasks[task] = None
+        task.add_done_callback(self._tasks.pop)
+
+    async def _run(self, work: Work) -> None:
+        self._give(await self._runner.run_async(work))

@@ -1,0 +1,139 @@
+"""The asyncio driver of a client: the ZeroMQ descriptor in the loop, drained by hand.
+
+The descriptor is edge-triggered and any call on the socket takes the edge, so after each send the socket is looked at
+again, once per turn of the loop; each drain is bounded and schedules the rest.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeVar
+
+from mesh.core.calls import PendingCall, Watch
+from mesh.core.events import CallAbandoned, CallRequested, ClientEvent, Stopping, WatchRequested
+from mesh.errors import ClosedError
+from mesh.io.engine import ClientEngine
+
+if TYPE_CHECKING:
+    from mesh.config import ClientConfig
+    from mesh.core.actions import Notice
+    from mesh.core.client import ClientCore
+
+__all__ = ["LoopDriver"]
+
+T = TypeVar("T")
+
+
+class LoopDriver:
+    """Drives one client core inside the running loop; used from that loop only, except for `post`.
+
+    Args:
+        core: Decides.
+        config: Limits and times of the sockets.
+        on_notice: Called with what may interest somebody.
+    """
+
+    def __init__(self, core: ClientCore, config: ClientConfig, on_notice: Callable[[Notice], None]) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._timer: asyncio.TimerHandle | None = None
+        self._armed_for = 0.0
+        self._scheduled = False
+        self._closed = False
+        self._engine = ClientEngine(core, config, self._on_descriptor, self._on_finish, on_notice)
+
+    async def call(self, call: PendingCall) -> None:
+        """Make a call and return when it has ended; the outcome is in it."""
+        await self._drive(call, CallRequested(call))
+
+    async def watch(self, watch: Watch) -> None:
+        """Return when enough servers are alive, or it is too late."""
+        await self._drive(watch, WatchRequested(watch))
+
+    def post(self, event: ClientEvent) -> None:
+        """Tell the core something, from any thread; does nothing after `close`."""
+        if not self._closed:
+            try:
+                self._loop.call_soon_threadsafe(self._take, event)
+            except RuntimeError:  # the loop was closed under us
+                self._closed = True
+
+    def look(self, read: Callable[[ClientCore, float], T]) -> T:
+        """Return what `read` makes of the core."""
+        return read(self._engine.core, time.monotonic())
+
+    def close(self) -> None:
+        """Fail what is open and release everything; a second time does nothing."""
+        if self._closed:
+            return
+        self._closed = True
+        self._engine.feed(Stopping())
+        self._engine.flush()
+        if self._timer is not None:
+            self._timer.cancel()
+        self._engine.close()
+
+    async def _drive(self, item: PendingCall | Watch, event: CallRequested | WatchRequested) -> None:
+        if self._closed:
+            raise ClosedError("the client is closed")
+        item.waiter = future = self._loop.create_future()
+        self._engine.feed(event)
+        if not self._scheduled:
+            self._scheduled = True
+            self._loop.call_soon(self._turn)
+        try:
+            await future
+        except asyncio.CancelledError:
+            if not item.done and not self._closed and isinstance(item, PendingCall):
+                self._take(CallAbandoned(item))
+            raise
+
+    def _take(self, event: ClientEvent) -> None:
+        if not self._closed:
+            self._engine.feed(event)
+            self._soon()
+
+    def _soon(self) -> None:
+        if not self._scheduled:
+            self._scheduled = True
+            self._loop.call_soon(self._turn)
+
+    def _turn(self) -> None:
+        self._scheduled = False
+        if self._closed:
+            return
+        if self._engine.pump(monitors=False):
+            self._soon()
+        self._arm()
+
+    def _on_readable(self) -> None:
+        if self._closed:
+            return
+        if self._engine.pump():
+            self._soon()
+        self._arm()
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        self._turn()
+
+    def _arm(self) -> None:
+        due = self._engine.deadline()
+        if due is None or (self._timer is not None and self._armed_for <= due):
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._armed_for = due
+        self._timer = self._loop.call_at(due, self._on_timer)
+
+    def _on_descriptor(self, descriptor: int, watch: bool) -> None:
+        if watch:
+            self._loop.add_reader(descriptor, self._on_readable)
+        else:
+            self._loop.remove_reader(descriptor)
+
+    def _on_finish(self, item: PendingCall | Watch) -> None:
+        future = item.waiter
+        if isinstance(future, asyncio.Future) and not future.done():
+            future.set_result(None)

@@ -1,0 +1,207 @@
+"""A server's shell: performs what its core decides, on its socket; never blocks but for the inline handlers it runs.
+
+Both drivers use it the same way: `pump` when the descriptor is readable, `give` when a handler elsewhere has ended. Answers
+gather by client during one turn and leave together as one message.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, Protocol
+
+from mesh.core.actions import Answer, AnswerFrames, Cancel, Handle, Notice, ServerAction
+from mesh.core.events import ReplyGiven, RequestReceived, Stopping
+from mesh.core.methods import COROUTINE, INLINE
+from mesh.core.wire import Record, encode
+from mesh.io.context import check_process, process_mark
+from mesh.io.link import Sent, ServerLink
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from mesh.config import Limits
+    from mesh.core.server import ServerCore, Work
+
+__all__ = ["Runner", "ServerEngine"]
+
+_TURN_S = 0.002
+"""Inline handlers run for so long before the socket is looked at again: PINGs are answered from the same loop."""
+_STUCK_OCTETS_MAX = 64 << 20
+"""Octets that may wait for a client that does not read; then its answers are dropped."""
+
+
+class Runner(Protocol):
+    """Runs handlers; whatever they raise is in the answer."""
+
+    def run(self, work: Work) -> ReplyGiven:
+        """Run a sync handler to its end, in any thread."""
+
+    def run_async(self, work: Work) -> Coroutine[Any, Any, ReplyGiven]:
+        """Run a coroutine handler."""
+
+    def cancel(self, work: Work) -> None:
+        """Tell a running handler that nobody waits for it."""
+
+
+class ServerEngine:
+    """The socket of one server and what moves through it.
+
+    Args:
+        core: Decides.
+        link: The bound socket; closed with the engine.
+        runner: Runs handlers.
+        limits: Bounds of a message.
+        threads: Size of the pool of each threaded lane.
+        spawn: Starts a coroutine handler, and gives its result to `give` in the engine's thread.
+        post: Calls `give` with a result in the engine's thread; called from others.
+        on_notice: Called with what may interest somebody.
+    """
+
+    def __init__(
+        self,
+        core: ServerCore,
+        link: ServerLink,
+        runner: Runner,
+        limits: Limits,
+        threads: Mapping[str, int],
+        spawn: Callable[[Work], None],
+        post: Callable[[ReplyGiven], None],
+        on_notice: Callable[[Notice], None],
+    ) -> None:
+        self.core = core
+        self._link = link
+        self._runner = runner
+        self._limits = limits
+        self._threads = threads
+        self._spawn = spawn
+        self._post = post
+        self._on_notice = on_notice
+        self._mark = process_mark()
+        self._pools: dict[str, ThreadPoolExecutor] = {}
+        self._inline: deque[Work] = deque()
+        self._outboxes: dict[bytes, list[Record]] = {}
+        self._stuck: dict[bytes, deque[list[bytes]]] = {}
+        """Messages for clients whose pipes are full."""
+        self._stuck_octets: dict[bytes, int] = {}
+
+    @property
+    def descriptor(self) -> int:
+        """To be watched for reading; edge-triggered."""
+        return self._link.descriptor
+
+    def pump(self, messages_max: int = 64) -> bool:
+        """Take in requests, run inline handlers for a while, send; return whether it has to be called again at once."""
+        check_process(self._mark)
+        core, receive, monotonic = self.core, self._link.receive, time.monotonic
+        more = True
+        for _ in range(messages_max):
+            message = receive()
+            if message is None:
+                more = False
+                break
+            self._perform(core.handle(RequestReceived(*message), monotonic()))
+        if self._inline:
+            self._run_inline()
+        return self._flush() or more or bool(self._inline)
+
+    def give(self, reply: ReplyGiven) -> None:
+        """A handler that ran elsewhere has ended; `flush` or `pump` follows."""
+        self._perform(self.core.handle(reply, time.monotonic()))
+
+    def drain(self) -> None:
+        """Admit no more calls and tell the clients."""
+        self._perform(self.core.handle(Stopping(), time.monotonic()))
+        self._flush()
+
+    def close(self) -> None:
+        """Say goodbye and release everything; threads that still run a handler are left to end by themselves."""
+        self._perform(self.core.end(time.monotonic()))
+        self._flush()
+        for pool in self._pools.values():
+            pool.shutdown(wait=False, cancel_futures=True)
+        self._link.close()
+
+    def _run_inline(self) -> None:
+        core, run, queue, monotonic = self.core, self._runner.run, self._inline, time.monotonic
+        now = monotonic()
+        until = now + _TURN_S
+        while queue and now < until:
+            reply = run(queue.popleft())
+            now = monotonic()
+            self._perform(core.handle(reply, now))
+
+    def _perform(self, actions: list[ServerAction]) -> None:
+        for action in actions:
+            kind = type(action)
+            if kind is Answer:
+                outbox = self._outboxes.get(action.client)  # type: ignore[union-attr]
+                if outbox is None:
+                    self._outboxes[action.client] = [action.record]  # type: ignore[union-attr]
+                else:
+                    outbox.append(action.record)  # type: ignore[union-attr]
+            elif kind is Handle:
+                work = action.work  # type: ignore[union-attr]
+                if work.lane_name == INLINE:
+                    self._inline.append(work)
+                elif work.lane_name == COROUTINE:
+                    self._spawn(work)
+                else:
+                    self._submit(work)
+            elif kind is AnswerFrames:
+                self._write(action.client, action.frames)  # type: ignore[union-attr]
+            elif kind is Cancel:
+                self._runner.cancel(action.work)  # type: ignore[union-attr]
+            else:
+                self._on_notice(action)  # type: ignore[arg-type]
+
+    def _submit(self, work: Work) -> None:
+        lane = work.lane_name
+        pool = self._pools.get(lane)
+        if pool is None:
+            pool = self._pools[lane] = ThreadPoolExecutor(self._threads[lane], f"mesh-{lane}")
+        pool.submit(self._runner.run, work).add_done_callback(self._on_done)
+
+    def _on_done(self, future: Future[ReplyGiven]) -> None:
+        if not future.cancelled():
+            self._post(future.result())
+
+    def _flush(self) -> bool:
+        if self._stuck:
+            for client in list(self._stuck):
+                self._unstick(client)
+        if not self._outboxes:
+            return False
+        outboxes, self._outboxes = self._outboxes, {}
+        for client, records in outboxes.items():
+            while records:
+                frames, count = encode(records, self._limits)
+                self._write(client, frames)
+                del records[:count]
+        return True
+
+    def _write(self, client: bytes, frames: list[bytes]) -> None:
+        waiting = self._stuck.get(client)
+        sent = self._link.send(client, frames) if waiting is None else Sent.FULL
+        if sent is Sent.UNREACHABLE:
+            self.core.forget_client(client)
+        elif sent is Sent.FULL:
+            octets = self._stuck_octets.get(client, 0) + sum(map(len, frames))
+            if octets > _STUCK_OCTETS_MAX:
+                self._on_notice(Notice("limit", "a client does not read; its answers are dropped"))
+                self.core.forget_client(client)
+                return
+            self._stuck.setdefault(client, deque()).append(frames)
+            self._stuck_octets[client] = octets
+
+    def _unstick(self, client: bytes) -> None:
+        waiting = self._stuck[client]
+        sent = Sent.OK
+        while waiting and sent is not Sent.FULL:
+            sent = self._link.send(client, waiting[0])
+            if sent is not Sent.FULL:
+                self._stuck_octets[client] -= sum(map(len, waiting.popleft()))
+        if not waiting:
+            del self._stuck[client], self._stuck_octets[client]

@@ -1,0 +1,269 @@
+"""The sync driver of a client: the thread that waits for a call drives it.
+
+One lock guards the engine. The first thread that waits becomes the leader: it waits on the sockets, with the lock released,
+and takes in what comes, for itself and for the followers, who sleep. When its own call is over it hands the lead to one of
+them. A keeper thread does the same while nobody waits, so that pings go on; it does not wake for messages
+while there is a leader. So a call costs no thread switch.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeVar
+
+from mesh.core.calls import PendingCall, Watch
+from mesh.core.events import CallAbandoned, CallRequested, ClientEvent, Stopping, WatchRequested
+from mesh.errors import ClosedError
+from mesh.io.engine import ClientEngine
+from mesh.io.poller import Poller, Wake
+
+if TYPE_CHECKING:
+    from mesh.config import ClientConfig
+    from mesh.core.actions import Notice
+    from mesh.core.client import ClientCore
+
+__all__ = ["ThreadDriver"]
+
+T = TypeVar("T")
+
+
+class _Waiter:
+    """A thread that waits for its call; asleep on `bell` while somebody else leads."""
+
+    __slots__ = ("bell",)
+
+    def __init__(self) -> None:
+        self.bell: threading.Lock | None = None
+
+    def ring(self) -> None:
+        if self.bell is not None:
+            self.bell.release()
+
+
+class ThreadDriver:
+    """Drives one client core; any number of threads may call at the same time.
+
+    Args:
+        core: Decides.
+        config: Limits and times of the sockets.
+        on_notice: Called with what may interest somebody, from any of the threads.
+    """
+
+    def __init__(self, core: ClientCore, config: ClientConfig, on_notice: Callable[[Notice], None]) -> None:
+        self._lock = threading.Lock()
+        self._leaders = Poller()
+        self._keepers = Poller()
+        self._leader_wake = Wake()
+        self._keeper_wake = Wake()
+        self._leaders.add(self._leader_wake.descriptor)
+        self._keepers.add(self._keeper_wake.descriptor)
+        self._router_descriptor = -1
+        self._leader: _Waiter | None = None
+        self._leader_sleeps_until = 0.0
+        """When the waiting leader will look again; 0 while it does not wait."""
+        self._keeper_sleeps_until = 0.0
+        self._followers: dict[_Waiter, None] = {}
+        self._closed = False
+        self._engine = ClientEngine(core, config, self._on_descriptor, self._on_finish, on_notice)
+        self._keeper = threading.Thread(target=self._keep, name="mesh-keeper", daemon=True)
+        self._keeper.start()
+
+    # -- what callers do
+
+    def call(self, call: PendingCall) -> None:
+        """Make a call and return when it has ended; the outcome is in it."""
+        self._drive(call, CallRequested(call))
+
+    def watch(self, watch: Watch) -> None:
+        """Return when enough servers are alive, or it is too late."""
+        self._drive(watch, WatchRequested(watch))
+
+    def post(self, event: ClientEvent) -> None:
+        """Tell the core something, from any thread; does nothing after `close`."""
+        with self._lock:
+            if not self._closed:
+                self._engine.feed(event)
+                self._settle()
+
+    def look(self, read: Callable[[ClientCore, float], T]) -> T:
+        """Return what `read` makes of the core, with nobody else touching it."""
+        with self._lock:
+            return read(self._engine.core, time.monotonic())
+
+    def close(self) -> None:
+        """Fail what is open, say so to those who wait, and release everything; a second time does nothing."""
+        with self._lock:
+            if self._closed:
+                return
+            self._engine.feed(Stopping())
+            self._engine.flush()
+            self._closed = True
+        self._keeper_wake.set()
+        self._leader_wake.set()
+        self._keeper.join()
+        while True:  # the last leader has left the sockets when there is none
+            with self._lock:
+                if self._leader is None:
+                    break
+            self._leader_wake.set()
+            time.sleep(0.001)
+        self._engine.close()
+        self._leaders.close()
+        self._keepers.close()
+        self._leader_wake.close()
+        self._keeper_wake.close()
+
+    # -- leading and following
+
+    def _drive(self, item: PendingCall | Watch, event: CallRequested | WatchRequested) -> None:
+        waiter = _Waiter()
+        item.waiter = waiter
+        with self._lock:
+            if self._closed:
+                raise ClosedError("the client is closed")
+            engine = self._engine
+            engine.feed(event)
+            if self._leader is None:
+                if not item.done:
+                    self._lead(waiter, item)
+                else:
+                    self._settle()
+                return
+            self._settle()
+            if item.done:
+                return
+            waiter.bell = threading.Lock()
+            waiter.bell.acquire()
+            self._followers[waiter] = None
+        try:
+            waiter.bell.acquire()
+        except BaseException:  # an interrupt: take the call back, and the lead if it was just handed over
+            with self._lock:
+                self._followers.pop(waiter, None)
+                self._abandon(item)
+                if self._leader is waiter:
+                    self._resign()
+            raise
+        if not item.done:
+            with self._lock:
+                if item.done:
+                    self._resign()
+                else:
+                    self._lead(waiter, item)
+        elif self._leader is waiter:
+            with self._lock:
+                self._resign()
+
+    def _lead(self, waiter: _Waiter, item: PendingCall | Watch) -> None:
+        """Take in what comes until `item` is done. The lock is held, except while waiting."""
+        engine, lock, poller = self._engine, self._lock, self._leaders
+        if self._leader is None:
+            self._keepers.pause(self._router_descriptor)
+        self._leader = waiter
+        try:
+            monitors = False
+            while not item.done:
+                again = engine.pump(monitors=monitors)
+                monitors = False
+                if item.done:
+                    break
+                if again:
+                    continue
+                now = time.monotonic()
+                due = engine.deadline()
+                until = now + 60.0 if due is None else due
+                self._leader_sleeps_until = until
+                lock.release()
+                try:
+                    ready = poller.wait(until - now if until > now else 0.0)
+                finally:
+                    lock.acquire()
+                    self._leader_sleeps_until = 0.0
+                for descriptor in ready:
+                    if descriptor == self._leader_wake.descriptor:
+                        self._leader_wake.clear()
+                    elif descriptor != self._router_descriptor:
+                        monitors = True
+        except BaseException:
+            self._abandon(item)
+            raise
+        finally:
+            self._resign()
+
+    def _resign(self) -> None:
+        """Hand the lead to a follower, or leave the sockets to the keeper."""
+        for follower in self._followers:
+            del self._followers[follower]
+            self._leader = follower
+            follower.ring()
+            return
+        self._leader = None
+        if not self._closed:
+            self._keepers.resume(self._router_descriptor)
+            self._wake_keeper()
+
+    def _abandon(self, item: PendingCall | Watch) -> None:
+        if isinstance(item, PendingCall) and not item.done and not self._closed:
+            self._engine.feed(CallAbandoned(item))
+            self._engine.flush()
+
+    def _settle(self) -> None:
+        """After feeding: send, take in what came meanwhile, and wake whoever sleeps too long now."""
+        engine = self._engine
+        while engine.pump(monitors=False):
+            pass
+        if self._leader is None:
+            self._wake_keeper()
+        elif self._leader_sleeps_until:
+            due = engine.deadline()
+            if due is not None and due < self._leader_sleeps_until:
+                self._leader_wake.set()
+
+    def _wake_keeper(self) -> None:
+        due = self._engine.deadline()
+        if due is not None and due < self._keeper_sleeps_until:
+            self._keeper_wake.set()
+
+    # -- what the engine says
+
+    def _on_descriptor(self, descriptor: int, watch: bool) -> None:
+        if not watch:
+            self._leaders.remove(descriptor)
+            self._keepers.remove(descriptor)
+            return
+        self._leaders.add(descriptor)
+        self._keepers.add(descriptor)
+        if self._router_descriptor < 0:
+            self._router_descriptor = descriptor
+
+    def _on_finish(self, item: PendingCall | Watch) -> None:
+        waiter = item.waiter
+        if not isinstance(waiter, _Waiter):
+            return
+        if waiter is self._leader:
+            if self._leader_sleeps_until:
+                self._leader_wake.set()
+            return
+        if self._followers.pop(waiter, waiter) is None:
+            waiter.ring()
+
+    # -- the keeper
+
+    def _keep(self) -> None:
+        lock, poller, engine = self._lock, self._keepers, self._engine
+        while True:
+            with lock:
+                if self._closed:
+                    return
+                if self._leader is None:
+                    while engine.pump():
+                        pass
+                now = time.monotonic()
+                due = engine.deadline()
+                until = now + 60.0 if due is None else max(due, now + 0.002)
+                self._keeper_sleeps_until = until
+            for descriptor in poller.wait(until - now):
+                if descriptor == self._keeper_wake.descriptor:
+                    self._keeper_wake.clear()

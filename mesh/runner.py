@@ -1,0 +1,81 @@
+"""Runs the handlers of a server's methods for its engine."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+
+from mesh.core.events import ReplyGiven
+from mesh.core.server import Work
+from mesh.core.wire import Detail, pack_body
+from mesh.failure import describe_error
+from mesh.request import Request
+from mesh.service import Method
+
+__all__ = ["MethodRunner"]
+
+_NO_METADATA: Mapping[str, str] = {}
+
+
+class MethodRunner:
+    """Turns work into requests, and what handlers return or raise into answers.
+
+    Args:
+        methods: By full name.
+        expose_tracebacks: Send tracebacks along.
+    """
+
+    def __init__(self, methods: Mapping[str, Method], expose_tracebacks: bool) -> None:
+        self._methods = methods
+        self._invoke = {name: method.invoke for name, method in methods.items()}
+        self._expose = expose_tracebacks
+
+    def run(self, work: Work) -> ReplyGiven:
+        """Run a sync handler to its end."""
+        try:
+            frames = self._invoke[work.method](self._request(work))
+        except Exception as error:
+            return self._failed(work, error)
+        return ReplyGiven(work, frames[0] if len(frames) == 1 else pack_body(frames))
+
+    async def run_async(self, work: Work) -> ReplyGiven:
+        """Run a coroutine handler to its end; a cancelled one has failed."""
+        task = asyncio.current_task()
+        request = self._request(work)
+        work.context = (request, task)
+        try:
+            frames = await self._methods[work.method].invoke_async(request)
+        except asyncio.CancelledError as error:
+            if not work.cancelled:
+                raise
+            return self._failed(work, error)
+        except Exception as error:
+            return self._failed(work, error)
+        return ReplyGiven(work, pack_body(frames))
+
+    def cancel(self, work: Work) -> None:
+        """Tell a running handler that nobody waits for it: `request.cancelled`, and the coroutine's task is cancelled."""
+        if work.context is None:
+            return
+        request, task = work.context
+        request.cancelled = True
+        if task is not None:
+            loop = task.get_loop()
+            loop.call_soon_threadsafe(task.cancel)
+
+    def _request(self, work: Work) -> Request:
+        request = Request(
+            work.method,
+            work.frames,
+            work.key,
+            work.attempt,
+            work.metadata or _NO_METADATA,
+            work.deadline,
+        )
+        work.context = (request, None)
+        return request
+
+    def _failed(self, work: Work, error: BaseException) -> ReplyGiven:
+        failure = describe_error(error, expose_traceback=self._expose)
+        detail = Detail(type=failure.type, message=failure.message, traceback=failure.traceback)
+        return ReplyGiven(work, b"", failure.code, detail)
