@@ -31,15 +31,9 @@ def resolved_addresses(peer: Peer, own_hosts: Sequence[str]) -> tuple[Address, .
     for address in peer.addresses:
         if address.port != port:
             remedy = f"advertise one port, for example {port}"
-            raise DiscoveryValueError(
-                str(address), "has another port than the peer's other addresses", remedy
-            )
+            raise DiscoveryValueError(str(address), "has another port than the peer's other addresses", remedy)
         if address.host in _WILDCARDS:
-            found |= {
-                Address(host, port): None
-                for host in own_hosts
-                if address.host != "0.0.0.0" or ":" not in host
-            }
+            found |= {Address(host, port): None for host in own_hosts if address.host != "0.0.0.0" or ":" not in host}
             continue
         try:
             ipaddress.ip_address(address.host)
@@ -53,9 +47,7 @@ def resolved_addresses(peer: Peer, own_hosts: Sequence[str]) -> tuple[Address, .
 def check_start(known: Peer | None, peer: Peer) -> None:
     """Check that an advertiser is free. Raises DiscoveryError."""
     if known is not None:
-        raise DiscoveryError(
-            peer.name, f"cannot start while {known.name!r} is advertised", "call stop() first"
-        )
+        raise DiscoveryError(peer.name, f"cannot start while {known.name!r} is advertised", "call stop() first")
 
 
 def check_update(known: Peer | None, peer: Peer) -> None:

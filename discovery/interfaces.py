@@ -105,9 +105,7 @@ def _named(names: Sequence[str], present: Sequence[Interface]) -> list[Interface
             if name == interface.name:
                 chosen[name] = interface
                 break
-            networks = tuple(
-                net for net in interface.networks if net.partition("/")[0] == name.partition("%")[0]
-            )
+            networks = tuple(net for net in interface.networks if net.partition("/")[0] == name.partition("%")[0])
             if networks:
                 before = chosen[interface.name].networks if interface.name in chosen else ()
                 both = tuple(dict.fromkeys(before + networks))

@@ -13,7 +13,7 @@ from typing import Self
 
 from .advert import check_start, check_update, resolved_addresses
 from .base import OnChange
-from .model import Change, Peer, PeerAdded, PeerRemoved, PeerUpdated
+from .model import Change, DiscoveryError, Peer, PeerAdded, PeerRemoved, PeerUpdated
 from .txt import encode_txt, label_of, name_of
 
 __all__ = ["MemoryAdvertiser", "MemoryBrowser", "MemoryHub"]
@@ -73,7 +73,12 @@ class MemoryBrowser:
         self._on_change: OnChange | None = None
 
     def start(self, on_change: OnChange) -> None:
-        """Begin to report changes; the peers that are here arrive before the return."""
+        """Begin to report changes; the peers that are here arrive before the return.
+
+        Raises DiscoveryError if it is started already.
+        """
+        if self._on_change is not None:
+            raise DiscoveryError("memory", "is browsed already", "call stop() first")
         self._on_change = on_change
         self._hub.join(on_change)
 

@@ -152,9 +152,7 @@ class Peer:
                 raise DiscoveryValueError(service, "cannot be the name of a service", remedy)
         for number in (self.priority, self.weight):
             if not 0 <= number <= 65535:
-                raise DiscoveryValueError(
-                    str(number), "is no priority or weight", "give a number from 0 to 65535"
-                )
+                raise DiscoveryValueError(str(number), "is no priority or weight", "give a number from 0 to 65535")
         properties: dict[str, str] = {}
         for key, value in self.properties.items():
             _check_property(key, value)
@@ -211,10 +209,7 @@ def name_problem(name: str) -> str:
 
 def clean_name(label: str) -> str:
     """Make any text a name: what cannot be printed becomes ``?``, and the length is cut."""
-    return (
-        cut("".join(character if character.isprintable() else "?" for character in label), NAME_OCTETS_MAX)
-        or "?"
-    )
+    return cut("".join(character if character.isprintable() else "?" for character in label), NAME_OCTETS_MAX) or "?"
 
 
 def cut(text: str, octets_max: int) -> str:

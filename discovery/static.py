@@ -46,9 +46,7 @@ def read_servers(path: str | Path) -> list[Peer]:
         lines = Path(path).read_text(encoding="utf-8").splitlines()
     except OSError as error:
         problem = f"cannot be read ({error.strerror})"
-        raise DiscoveryError(
-            str(path), problem, "name a text file with one tcp://HOST:PORT a line"
-        ) from error
+        raise DiscoveryError(str(path), problem, "name a text file with one tcp://HOST:PORT a line") from error
     except UnicodeDecodeError as error:
         raise DiscoveryError(str(path), "is not UTF-8 text", "save it as UTF-8") from error
     endpoints = (f" {line}".partition(" #")[0].strip() for line in lines)

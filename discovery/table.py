@@ -64,9 +64,8 @@ class PeerTable:
         `peers_max` ids are known at once; known ones are never evicted for new ones, and static peers
         always fit, because the user named them. `addresses_max` addresses of a peer are kept. A peer may
         change `changes_burst` times in a row, then once in `change_interval_s` seconds; what is held back
-        comes out later, in its final state. The first
-        addition of a peer is never held back. Raises DiscoveryValueError for a burst below 1, which would hold
-        back forever.
+        comes out later, in its final state. The first addition of a peer is never held back. Raises
+        DiscoveryValueError for a burst below 1, which would hold back forever.
         """
         if changes_burst < 1:
             raise DiscoveryValueError(str(changes_burst), "is no burst of changes", "give 1 or more")
@@ -95,9 +94,7 @@ class PeerTable:
 
         `source` names who says it; the peer's own `sources` are what is shown, or `source` if it has none.
         """
-        seen = replace(
-            peer, addresses=peer.addresses[: self._addresses_max], sources=peer.sources or (source,)
-        )
+        seen = replace(peer, addresses=peer.addresses[: self._addresses_max], sources=peer.sources or (source,))
         if len(seen.addresses) < len(peer.addresses):
             self.cut += 1
         entry = self._entries.get(peer.peer_id) or self._enter(seen, now)

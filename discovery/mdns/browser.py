@@ -146,9 +146,7 @@ class _Session(RecordUpdateListener):
         zeroconf = self.link.zeroconf
         zeroconf.async_add_listener(self, DNSQuestion(self._type, _TYPE_PTR, _CLASS_IN))
         # Multicast answers only: see oneshot.py for what becomes of unicast ones.
-        self._querier = AsyncServiceBrowser(
-            zeroconf, self._type, handlers=[_ignore], question_type=DNSQuestionType.QM
-        )
+        self._querier = AsyncServiceBrowser(zeroconf, self._type, handlers=[_ignore], question_type=DNSQuestionType.QM)
         self.link.on_interfaces[self] = self._ask
         self._ask()
 
@@ -275,9 +273,7 @@ class _Session(RecordUpdateListener):
             async with self._slots:
                 try:
                     question = AsyncServiceInfo(self._type, instance.name)
-                    await question.async_request(
-                        self.link.zeroconf, _ANSWER_MS, question_type=DNSQuestionType.QM
-                    )
+                    await question.async_request(self.link.zeroconf, _ANSWER_MS, question_type=DNSQuestionType.QM)
                 except Exception:  # a name that strangers made up and that no packet can hold
                     self._counters.faults += 1
                     return

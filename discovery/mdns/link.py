@@ -16,11 +16,6 @@ import time
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Final, TypeVar
 
-# python-zeroconf warns about what strangers send; that is counted here and does not belong on anybody's
-# screen. Whoever set a level before, or sets one later, gets what they asked for.
-if logging.getLogger("zeroconf").level == logging.NOTSET:
-    logging.getLogger("zeroconf").setLevel(logging.CRITICAL)
-
 from zeroconf import Zeroconf
 from zeroconf._dns import DNSRecord
 from zeroconf._protocol.outgoing import DNSOutgoing
@@ -32,6 +27,10 @@ from ..model import DiscoveryError
 __all__ = ["Link", "acquire", "release"]
 
 _log: Final = logging.getLogger("discovery")
+# python-zeroconf gives itself this level and warns about what strangers send. That is counted here and belongs on
+# nobody's screen; whoever wants to see it sets another level.
+if logging.getLogger("zeroconf").level == logging.WARNING:
+    logging.getLogger("zeroconf").setLevel(logging.CRITICAL)
 _T = TypeVar("_T")
 
 _GATHER_S: Final = 0.002
@@ -196,9 +195,7 @@ def _open(interfaces: Sequence[Interface]) -> Zeroconf:
         zeroconf = Zeroconf(_transports(interfaces), use_asyncio=False)
     except (OSError, RuntimeError) as error:
         problem = f"cannot be shared on {names} ({error})"
-        raise DiscoveryError(
-            "UDP port 5353", problem, "stop the program that holds it, or name servers"
-        ) from error
+        raise DiscoveryError("UDP port 5353", problem, "stop the program that holds it, or name servers") from error
     if not zeroconf.engine.senders:
         zeroconf.close()
         raise DiscoveryError(names, "cannot do multicast", "choose other interfaces, or name servers")
@@ -206,12 +203,13 @@ def _open(interfaces: Sequence[Interface]) -> Zeroconf:
 
 
 def _transports(interfaces: Sequence[Interface]) -> list[str | int | tuple[tuple[str, int, int], int]]:
-    """Return what python-zeroconf calls interfaces: every IPv4 address, and one IPv6 address of each."""
+    """Return what python-zeroconf calls interfaces: one IPv4 and one IPv6 address of each."""
     chosen: list[str | int | tuple[tuple[str, int, int], int]] = []
     for interface in interfaces:
-        chosen += [address for address in interface.addresses if ":" not in address]
-        # Loopback has no IPv6 multicast route; who names ::1 alone gets it all the same.
+        fours = [address for address in interface.addresses if ":" not in address]
         sixes = [address for address in interface.addresses if ":" in address]
-        if sixes and ("::1" not in sixes or len(sixes) == len(interface.addresses)):
+        chosen += fours[:1]
+        # Loopback has no IPv6 multicast route; who names ::1 alone gets it all the same.
+        if sixes and not (fours and "::1" in sixes):
             chosen.append(max(sixes, key=lambda address: address.startswith("fe80:")))
     return chosen

@@ -31,7 +31,7 @@ _RECEIVE_OCTETS: Final = 1 << 20
 
 
 class OneShot(asyncio.DatagramProtocol):
-    """One question on every IPv4 address of the interfaces; the answers go where multicast ones go."""
+    """One question on every interface that has IPv4; the answers go where multicast ones go."""
 
     def __init__(self, zeroconf: Zeroconf, service_type: str) -> None:
         self._zeroconf = zeroconf
@@ -46,14 +46,13 @@ class OneShot(asyncio.DatagramProtocol):
         loop = asyncio.get_running_loop()
         try:
             for interface in interfaces:
-                for address in interface.addresses:
-                    if ":" in address:
-                        continue
+                fours = [address for address in interface.addresses if ":" not in address]
+                for address in fours[:1]:
                     try:
                         asker = _socket(address)
-                        transport, _ = await loop.create_datagram_endpoint(lambda: self, sock=asker)
                     except OSError:
                         continue
+                    transport, _ = await loop.create_datagram_endpoint(lambda: self, sock=asker)
                     self._transports.append(transport)
                     transport.sendto(self._packet, (_MDNS_ADDR, _MDNS_PORT))
             await asyncio.sleep(_WAIT_S)

@@ -41,9 +41,7 @@ def chosen(names: list[str] | None = None) -> list[str]:
 
 
 def test_by_default_containers_tunnels_and_what_is_down_are_left_out(host: list[Any]) -> None:
-    for number, name in enumerate(
-        ["eth0", "docker0", "veth1", "br-x", "virbr0", "tun0", "wg0", "down0"], start=2
-    ):
+    for number, name in enumerate(["eth0", "docker0", "veth1", "br-x", "virbr0", "tun0", "wg0", "down0"], start=2):
         host.append(adapter(name, number, f"10.0.{number}.1/24"))
     host.append(adapter("bare0", 20))
     assert chosen() == ["lo", "eth0"]
@@ -60,9 +58,7 @@ def test_interfaces_are_named_by_name_or_by_address(host: list[Any]) -> None:
     host.append(adapter("tun0", 2, "10.8.0.1/24", "10.9.0.1/24", "fe80::1/64"))
     assert choose_interfaces(["tun0"])[0].addresses == ("10.8.0.1", "10.9.0.1", "fe80::1")
     assert choose_interfaces(["10.9.0.1"]) == [Interface("tun0", 2, ("10.9.0.1/24",))]
-    assert choose_interfaces(["10.9.0.1", "fe80::1%tun0"]) == [
-        Interface("tun0", 2, ("10.9.0.1/24", "fe80::1/64"))
-    ]
+    assert choose_interfaces(["10.9.0.1", "fe80::1%tun0"]) == [Interface("tun0", 2, ("10.9.0.1/24", "fe80::1/64"))]
     assert by_address(["eth0", "::1"])
     assert not by_address(["eth0"])
 

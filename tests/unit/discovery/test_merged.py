@@ -63,9 +63,7 @@ def test_a_peer_that_two_browsers_see_stays_until_both_lose_it() -> None:
 def test_what_is_held_back_comes_out_by_itself() -> None:
     hub = MemoryHub()
     seen: list[Change] = []
-    with Discovery(
-        hub.browser(), table=lambda: PeerTable(changes_burst=1, change_interval_s=0.05)
-    ) as discovery:
+    with Discovery(hub.browser(), table=lambda: PeerTable(changes_burst=1, change_interval_s=0.05)) as discovery:
         discovery.start(seen.append)
         advertiser = hub.advertiser()
         advertiser.start(PEER)
@@ -79,9 +77,7 @@ def test_what_is_held_back_comes_out_by_itself() -> None:
 
 def test_stop_ends_the_timer_of_what_is_held_back() -> None:
     hub = MemoryHub()
-    with Discovery(
-        hub.browser(), table=lambda: PeerTable(changes_burst=1, change_interval_s=60)
-    ) as discovery:
+    with Discovery(hub.browser(), table=lambda: PeerTable(changes_burst=1, change_interval_s=60)) as discovery:
         discovery.start(lambda change: None)
         advertiser = hub.advertiser()
         advertiser.start(PEER)

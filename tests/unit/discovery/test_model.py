@@ -53,9 +53,7 @@ def test_a_bad_address_is_named_with_the_remedy(text: str) -> None:
     assert isinstance(caught.value, ValueError)
 
 
-@pytest.mark.parametrize(
-    ("host", "port"), [("", 1), ("a b", 1), ("a:b", 1), ("h" * 254, 1), ("h", 0), ("h", 65536)]
-)
+@pytest.mark.parametrize(("host", "port"), [("", 1), ("a b", 1), ("a:b", 1), ("h" * 254, 1), ("h", 0), ("h", 65536)])
 def test_an_address_checks_its_parts(host: str, port: int) -> None:
     with pytest.raises(DiscoveryValueError):
         Address(host, port)

@@ -22,9 +22,7 @@ from discovery import (
 
 @pytest.mark.parametrize("endpoint", ["tcp://10.0.0.7:5555", "10.0.0.7:5555", "tcp://10.0.0.7:5555/"])
 def test_an_endpoint_makes_a_peer(endpoint: str) -> None:
-    expected = Peer(
-        "static:10.0.0.7:5555", "10.0.0.7:5555", (), (Address("10.0.0.7", 5555),), {}, ("static",)
-    )
+    expected = Peer("static:10.0.0.7:5555", "10.0.0.7:5555", (), (Address("10.0.0.7", 5555),), {}, ("static",))
     assert static_peers([endpoint]) == [expected]
 
 

@@ -14,9 +14,7 @@ def strings(*parts: bytes) -> bytes:
 
 def test_a_peer_is_written_in_the_order_readers_need() -> None:
     peer = Peer("p1", "n", ("echo", "time"), properties={"ver": "2", "proto": "mesh/1", "realm": "r"})
-    assert encode_txt(peer) == strings(
-        b"txtvers=1", b"proto=mesh/1", b"id=p1", b"svc=echo,time", b"ver=2", b"realm=r"
-    )
+    assert encode_txt(peer) == strings(b"txtvers=1", b"proto=mesh/1", b"id=p1", b"svc=echo,time", b"ver=2", b"realm=r")
 
 
 def test_what_was_written_is_read_back() -> None:

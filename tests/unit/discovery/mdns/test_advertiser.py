@@ -1,0 +1,152 @@
+"""What goes over the wire when a peer is advertised."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+from zeroconf._dns import DNSPointer, DNSQuestion
+from zeroconf._protocol.incoming import DNSIncoming
+from zeroconf._protocol.outgoing import DNSOutgoing
+from zeroconf.const import _CLASS_IN, _FLAGS_QR_QUERY, _TYPE_A, _TYPE_AAAA, _TYPE_PTR, _TYPE_SRV, _TYPE_TXT
+
+from discovery import Address, Interface, MdnsAdvertiser, Peer
+from discovery.mdns import advertiser as module
+from discovery.mdns import link as links
+from discovery.txt import digest, encode_txt
+
+pytestmark = pytest.mark.network
+LOOPBACK = ["127.0.0.1"]
+TYPE = "_wire._tcp.local."
+PEER = Peer("p1", "One", ("echo", "time"), (Address("127.0.0.1", 5555),), {"proto": "flp"})
+
+
+@pytest.fixture
+def wire() -> Iterator[socket.socket]:
+    """A socket that hears every multicast packet on loopback."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as hearing:
+        hearing.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        hearing.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        hearing.bind(("224.0.0.251", 5353))
+        group = socket.inet_aton("224.0.0.251") + socket.inet_aton("127.0.0.1")
+        hearing.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, group)
+        hearing.settimeout(5)
+        yield hearing
+
+
+def hear(wire: socket.socket, text: str) -> tuple[DNSIncoming, float]:
+    """Return the next packet that mentions a text, and when it came."""
+    while True:
+        data = wire.recv(9000)
+        if text.encode() in data:
+            return DNSIncoming(data), time.monotonic()
+
+
+def ask(name: str, kind: int) -> DNSIncoming:
+    """Ask from a port of our own and return the answer."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
+        asking.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton("127.0.0.1"))
+        asking.bind(("127.0.0.1", 0))
+        asking.settimeout(5)
+        out = DNSOutgoing(_FLAGS_QR_QUERY, multicast=False, id_=7)
+        out.add_question(DNSQuestion(name, kind, _CLASS_IN))
+        asking.sendto(out.packets()[0], ("224.0.0.251", 5353))
+        return DNSIncoming(asking.recv(9000))
+
+
+def test_an_announcement_is_whole_and_comes_without_probing(wire: socket.socket) -> None:
+    with MdnsAdvertiser(LOOPBACK, TYPE) as advertiser:
+        started_at = time.monotonic()
+        advertiser.start(PEER)
+        packet, heard_at = hear(wire, "_wire")
+    assert packet.is_response()
+    assert heard_at - started_at < 0.2  # three probes would take 0.75 s (RFC 6762 section 8.1)
+    found = {(record.type, record.name) for record in packet.answers()}
+    instance, host = f"One {digest('p1')}.{TYPE}", f"peer-{digest('p1')}.local."
+    expected = {
+        (_TYPE_PTR, TYPE),
+        (_TYPE_PTR, f"_echo._sub.{TYPE}"),
+        (_TYPE_PTR, f"_time._sub.{TYPE}"),
+        (_TYPE_SRV, instance),
+        (_TYPE_TXT, instance),
+        (_TYPE_A, host),
+    }
+    assert expected <= found
+    text = next(record for record in packet.answers() if record.type == _TYPE_TXT)
+    assert getattr(text, "text") == encode_txt(PEER)  # noqa: B009
+
+
+def test_an_announcement_is_repeated_after_a_second(wire: socket.socket) -> None:
+    with MdnsAdvertiser(LOOPBACK, TYPE) as advertiser:
+        advertiser.start(PEER)
+        _, first_at = hear(wire, "_wire")
+        _, second_at = hear(wire, "_wire")
+    assert 0.9 < second_at - first_at < 1.5
+
+
+def test_a_goodbye_takes_everything_back_and_is_said_twice(wire: socket.socket) -> None:
+    with MdnsAdvertiser(LOOPBACK, TYPE) as advertiser:
+        advertiser.start(PEER)
+        announced, _ = hear(wire, "_wire")
+        stopped_at = time.monotonic()
+        advertiser.stop()
+        assert time.monotonic() - stopped_at < 0.3
+        for _ in range(2):
+            goodbye, _ = hear(wire, "_wire")
+            assert {record.ttl for record in goodbye.answers()} == {0}
+            assert set(goodbye.answers()) == set(announced.answers())
+
+
+@pytest.mark.parametrize("kind", ["_echo._sub.", "_time._sub.", ""])
+def test_a_peer_is_found_by_type_and_by_each_service(kind: str) -> None:
+    with MdnsAdvertiser(LOOPBACK, TYPE) as advertiser:
+        advertiser.start(PEER)
+        answer = ask(f"{kind}{TYPE}", _TYPE_PTR)
+    [pointer] = [record for record in answer.answers() if isinstance(record, DNSPointer)]
+    assert pointer.alias == f"One {digest('p1')}.{TYPE}"
+    assert {_TYPE_SRV, _TYPE_TXT, _TYPE_A} <= {record.type for record in answer.answers()}
+
+
+def test_a_service_that_is_dropped_gets_a_goodbye(wire: socket.socket) -> None:
+    with MdnsAdvertiser(LOOPBACK, TYPE) as advertiser:
+        advertiser.start(PEER)
+        hear(wire, "_wire")
+        advertiser.update(replace(PEER, services=("echo",)))
+        packet, _ = hear(wire, "_wire")
+    lifetimes = {record.name: record.ttl for record in packet.answers() if record.type == _TYPE_PTR}
+    assert lifetimes[f"_time._sub.{TYPE}"] == 0
+    assert lifetimes[f"_echo._sub.{TYPE}"] > 0
+
+
+def test_a_peer_on_loopback_is_not_announced_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[object] = []
+
+    def acquire(names: object) -> links.Link:
+        asked.append(names)
+        return links.acquire(LOOPBACK)
+
+    monkeypatch.setattr(module, "acquire", acquire)
+    for host in ("127.0.0.1", "0.0.0.0", "10.0.0.1"):
+        with MdnsAdvertiser(None, TYPE) as advertiser:
+            advertiser.start(replace(PEER, addresses=(Address(host, 1),)))
+    assert asked == [("127.0.0.1",), None, None]
+
+
+def test_a_wildcard_stands_for_what_others_can_dial() -> None:
+    lo = Interface("lo", 1, ("127.0.0.1/8",))
+    eth = Interface("eth0", 2, ("10.0.0.1/24", "fe80::1/64"))
+    usb = Interface("usb0", 3, ("169.254.0.1/16",))
+    assert module._own_hosts([lo, eth, usb]) == ["10.0.0.1"]
+    assert module._own_hosts([lo, usb]) == ["169.254.0.1"]
+    assert module._own_hosts([lo]) == ["127.0.0.1"]
+
+
+def test_an_ipv6_address_is_advertised_without_its_scope(wire: socket.socket) -> None:
+    with MdnsAdvertiser(LOOPBACK, TYPE) as advertiser:
+        advertiser.start(replace(PEER, addresses=(Address("fe80::1%lo", 5),)))
+        packet, _ = hear(wire, "_wire")
+    [address] = [record for record in packet.answers() if record.type == _TYPE_AAAA]
+    assert getattr(address, "address") == socket.inet_pton(socket.AF_INET6, "fe80::1")  # noqa: B009
