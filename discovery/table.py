@@ -132,12 +132,13 @@ class PeerTable:
 
     def _enter(self, peer: Peer, now: float) -> _Entry | None:
         """Make room for a new id, at the cost of one that is gone but never of one that is known."""
-        if len(self._entries) >= self._peers_max and peer.sources != _STATIC:
-            if not self._gone:
+        if peer.sources != _STATIC:
+            while len(self._entries) >= self._peers_max and self._gone:
+                oldest = next(iter(self._gone))
+                del self._gone[oldest], self._entries[oldest]
+            if len(self._entries) >= self._peers_max:
                 self.refused += 1
                 return None
-            oldest = next(iter(self._gone))
-            del self._gone[oldest], self._entries[oldest]
         entry = self._entries[peer.peer_id] = _Entry(self._burst, now)
         return entry
 
