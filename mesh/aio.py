@@ -116,7 +116,11 @@ class AsyncClient:
             ClosedError: The client is closed.
         """
         call = typed_call(self._config, method, args, kwargs, timeout, idempotent, key, peer, metadata)
-        await self._driver.call(call)
+        try:
+            await self._driver.call(call)
+        except asyncio.CancelledError:
+            self._driver.abandon(call)
+            raise
         if call.error is not None:
             raise call.error
         return decode_result(call.body)  # type: ignore[arg-type]
@@ -134,7 +138,11 @@ class AsyncClient:
     ) -> Reply:
         """Call a raw method with one frame or several, as they are, and return the answer. Raises as `call`."""
         call = raw_call(self._config, method, body, timeout, idempotent, key, peer, metadata)
-        await self._driver.call(call)
+        try:
+            await self._driver.call(call)
+        except asyncio.CancelledError:
+            self._driver.abandon(call)
+            raise
         if call.error is not None:
             raise call.error
         return Reply(call)

@@ -91,17 +91,18 @@ def _make(
     plain: bool,
 ) -> PendingCall:
     limits = config.limits
-    octets = body_octets(body)
+    octets = len(body) if type(body) is bytes else body_octets(body)
     if octets > limits.body_max and largest_frame(body) > limits.body_max:
         raise LocalProtocolError(f"{method}: a body of {octets} octets; body_max is {limits.body_max}")
-    if not method or len(method) > limits.method_max or (len(method) > 60 and len(method.encode()) > limits.method_max):
+    # Up to 60 characters are never more octets than the limit allows.
+    if not method or (len(method) > 60 and len(method.encode()) > limits.method_max):
         raise LocalProtocolError(
             f"method {method[:80]!r} cannot be called; write 'service.method', at most {limits.method_max} octets"
         )
-    if isinstance(key, str):
-        key = key.encode()
-    if key is not None and not 0 < len(key) <= limits.key_max:
-        raise LocalProtocolError(f"an idempotency key has 1 to {limits.key_max} octets, not {len(key)}")
+    if key is not None:
+        key = key.encode() if isinstance(key, str) else key
+        if not 0 < len(key) <= limits.key_max:
+            raise LocalProtocolError(f"an idempotency key has 1 to {limits.key_max} octets, not {len(key)}")
     if metadata:
         _check_metadata(metadata, limits.metadata_max)
     now = time.monotonic()
@@ -110,7 +111,7 @@ def _make(
         body,
         octets,
         now,
-        deadline_of(timeout, config.timeout_s, now),
+        now + config.timeout_s if timeout is None else deadline_of(timeout, config.timeout_s, now),
         None if idempotent is None else not idempotent,
         key or b"",
         peer or "",

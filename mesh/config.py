@@ -48,7 +48,7 @@ class Limits:
         _check(self, 4 * _KIB, 64 * _MIB, "head_max")
         _check(self, 1 * _KIB, 1024 * _MIB, "body_max")
         _check(self, 1, 65536, "frames_max", "records_max")
-        _check(self, 16, 4096, "method_max")
+        _check(self, 255, 4096, "method_max")
         _check(self, 0, _MIB, "metadata_max")
         _check(self, 16, 1024, "key_max")
         _check(self, 0, self.head_max // 2, "inline_max")

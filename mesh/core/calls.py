@@ -6,16 +6,16 @@ latest attempt), perhaps still at earlier ones whose answer would also do, or wa
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from mesh.core.timers import NEVER
 from mesh.errors import Attempt, MeshError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from mesh.core.peers import Connection, Server
-    from mesh.core.stats import Smoothed
+    from mesh.core.profile import MethodProfile
     from mesh.core.wire import Body
 
 __all__ = ["PendingCall", "Watch", "service_of"]
@@ -26,109 +26,69 @@ def service_of(method: str) -> str:
     return method.partition(".")[0]
 
 
-class PendingCall:
-    """A call under way. The shell makes it, the core owns it until `Finish`."""
+class PendingCall(msgspec.Struct, eq=False):
+    """A call under way. The shell makes it, the core owns it until `Finish`.
 
-    __slots__ = (
-        "at",
-        "attempts",
-        "body",
-        "boot",
-        "bound_to",
-        "call_id",
-        "deadline",
-        "done",
-        "earlier",
-        "error",
-        "finished_at",
-        "history",
-        "key",
-        "latency",
-        "metadata",
-        "method",
-        "octets",
-        "once",
-        "overloaded",
-        "patience_at",
-        "peer",
-        "plain",
-        "sent_at",
-        "service",
-        "started_at",
-        "timer_at",
-        "tried",
-        "waiter",
-        "waits_for",
-    )
+    One is made per call, so it is a msgspec structure: 0.3 us to make, against 1.1 us for a class with `__slots__`
+    and an `__init__` (CPython 3.11).
+    """
 
-    def __init__(
-        self,
-        method: str,
-        body: Body,
-        octets: int,
-        started_at: float,
-        deadline: float,
-        once: bool | None = None,
-        key: bytes = b"",
-        peer: str = "",
-        metadata: Mapping[str, str] | None = None,
-        plain: bool = False,
-        waiter: object = None,
-    ) -> None:
-        """Describe a call.
+    method: str
+    """Full name, `service.method`."""
+    body: Body
+    """Encoded arguments; after `Finish`, the answer's body."""
+    octets: int
+    """Length of the body, all frames."""
+    started_at: float
+    """When it was made, in seconds of the monotonic clock."""
+    deadline: float
+    """When the caller gives up, on the same clock."""
+    once: bool | None = None
+    """True: never run it twice; False: may be repeated; None: as the server declares the method."""
+    key: bytes = b""
+    """Idempotency key; equal keys run once per server."""
+    peer: str = ""
+    """Only at the server of this name or id."""
+    metadata: dict[str, str] | None = None
+    """Travels with the call."""
+    plain: bool = False
+    """The body can also be given to a server that speaks no mesh/1 (10/FLP, REP)."""
+    waiter: Any = None
+    """Whom the shell has to wake; opaque here."""
+    call_id: int = 0
+    profile: MethodProfile | None = None
+    """What is known of the method."""
+    at: Connection | None = None
+    """Connection of the latest attempt while it is in flight."""
+    sent_at: float = 0.0
+    patience_at: float = 0.0
+    """When even a server that answers PINGs loses this call."""
+    attempts: int = 0
+    last: Server | None = None
+    """The server that had it last."""
+    boot: int = 0
+    """Boot id of that server when it got the call."""
+    tried: list[Server] | None = None
+    """Servers that had it, in order, from the second attempt on."""
+    history: list[Attempt] | None = None
+    """Attempts that ended without an answer."""
+    earlier: list[tuple[Connection, float]] | None = None
+    """Connections of moved attempts, whose answer would still do, and when they were sent."""
+    bound_to: Server | None = None
+    """The only server that may still be asked: it may have run a call that must not run twice."""
+    overloaded: bool = False
+    """The last word of a server was that it had no room."""
+    waits_for: str = ""
+    """Name of the queue it waits in; empty while it waits in none."""
+    done: bool = False
+    finished_at: float = 0.0
+    error: MeshError | None = None
+    timer_at: float = NEVER
 
-        Args:
-            method: Full name, `service.method`.
-            body: Encoded arguments; after `Finish`, the answer's body.
-            octets: Length of the body, all frames.
-            started_at: Now, in seconds of the monotonic clock.
-            deadline: When the caller gives up, on the same clock.
-            once: True: never run it twice; False: may be repeated; None: as the server declares the method.
-            key: Idempotency key; equal keys run once per server.
-            peer: Only at the server of this name or id.
-            metadata: Travels with the call.
-            plain: The body can also be given to a server that speaks no mesh/1 (10/FLP, REP).
-            waiter: Whom the shell has to wake; opaque here.
-        """
-        self.call_id = 0
-        self.method = method
-        self.service = service_of(method)
-        self.body: Body = body
-        self.octets = octets
-        self.started_at = started_at
-        self.deadline = deadline
-        self.once = once
-        self.key = key
-        self.peer = peer
-        self.metadata = metadata
-        self.plain = plain
-        self.waiter = waiter
-        self.at: Connection | None = None
-        """Connection of the latest attempt while it is in flight."""
-        self.sent_at = 0.0
-        self.patience_at = 0.0
-        """When even a server that answers PINGs loses this call."""
-        self.attempts = 0
-        self.history: list[Attempt] | None = None
-        """Attempts that ended without an answer."""
-        self.earlier: list[tuple[Connection, float]] | None = None
-        """Connections of moved attempts, whose answer would still do, and when they were sent."""
-        self.bound_to: Server | None = None
-        """The only server that may still be asked: it may have run a call that must not run twice."""
-        self.boot = 0
-        """Boot id of the server that had it last."""
-        self.tried: list[Server] | None = None
-        """Servers that had it, in order."""
-        self.latency: Smoothed | None = None
-        """What is known of the method's latency."""
-        self.overloaded = False
-        """The last word of a server was that it had no room."""
-        self.waits_for = ""
-        """Name of the queue it waits in; empty while it waits in none."""
-        self.done = False
-        self.finished_at = 0.0
-        self.error: MeshError | None = None
-        self.timer_at = NEVER
+    @property
+    def service(self) -> str:
+        """The service it is for."""
+        return self.profile.service if self.profile is not None else service_of(self.method)
 
     def ended(self, conn: Connection, sent_at: float, now: float, result: str) -> None:
         """Write an attempt that ended without an answer into the history."""
@@ -160,7 +120,7 @@ class Watch:
 
     __slots__ = ("count", "deadline", "done", "error", "service", "started_at", "timer_at", "waiter")
 
-    def __init__(self, count: int, service: str, started_at: float, deadline: float, waiter: object = None) -> None:
+    def __init__(self, count: int, service: str, started_at: float, deadline: float, waiter: Any = None) -> None:
         self.count = count
         self.service = service
         self.started_at = started_at

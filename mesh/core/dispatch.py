@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING
 from mesh.core.actions import ClientAction, Finish, Send, SendFrames
 from mesh.core.liveness import State
 from mesh.core.peers import MESH, REP
+from mesh.core.profile import MethodProfile
 from mesh.core.routing import NONE, Pools, choose
-from mesh.core.stats import Smoothed
 from mesh.core.wire import Call, Cancel, Detail, Reply, body_frames
 from mesh.errors import (
     CallError,
@@ -71,7 +71,7 @@ class Dispatcher:
         self._out = out
         self._key_prefix = rng.randbytes(10)
         self._call_ids = 0
-        self._latencies: dict[str, Smoothed] = {}
+        self._profiles: dict[str, MethodProfile] = {}
         self._queues: dict[str, dict[int, PendingCall]] = {}
         """Calls that wait: by service, by `@peer`, or by `=` and the id of the only server that may have them."""
         self.open: dict[int, PendingCall] = {}
@@ -104,12 +104,12 @@ class Dispatcher:
             self._out.append(Finish(call))
             return
         self.open[call.call_id] = call
-        latency = self._latencies.get(call.method)
-        if latency is None:
-            latency = Smoothed()
-            if len(self._latencies) < _METHODS_KEPT:
-                self._latencies[call.method] = latency
-        call.latency = latency
+        profile = self._profiles.get(call.method)
+        if profile is None:
+            profile = MethodProfile(call.method, self._config)
+            if len(self._profiles) < _METHODS_KEPT:
+                self._profiles[call.method] = profile
+        call.profile = profile
         if call.once and not call.key:
             call.key = self._new_key(call)
         self._budget.deposit()
@@ -148,7 +148,7 @@ class Dispatcher:
         if reply.status == 0:
             took = now - sent_at
             server.took(took)
-            call.latency.add(took)  # type: ignore[union-attr]
+            call.profile.took(took)  # type: ignore[union-attr]
             if call.at is not conn:
                 self._leave(call, now, "another server was faster")
                 call.at, call.sent_at = conn, sent_at
@@ -166,7 +166,7 @@ class Dispatcher:
         if detail.retry_after_ms is None:  # it ran, or never can
             server.errors += 1
             if code is not Status.INVALID_ARGUMENT:
-                call.latency.add(now - sent_at)  # type: ignore[union-attr]
+                call.profile.took(now - sent_at)  # type: ignore[union-attr]
             call.ended(conn, sent_at, now, f"{code.name}: {detail.message[:200]}")
             if call.at is conn:
                 call.at = None
@@ -296,7 +296,7 @@ class Dispatcher:
             return self._other(call, [server for server in named if server.pool != NONE])
         ready = self._ready.get(call.service)
         if ready is not None:
-            if call.tried is None:
+            if call.last is None:
                 server = choose(ready.servers, self._rng)
                 if server.proto == MESH or call.plain:
                     return server
@@ -308,7 +308,7 @@ class Dispatcher:
 
     def _other(self, call: PendingCall, servers: list[Server]) -> Server | None:
         """Return one of `servers` that does not have the call, best one that never had it."""
-        tried = call.tried or ()
+        tried = call.tried or (call.last,)
         fresh = [server for server in servers if server not in tried and self._may_take(call, server)]
         if fresh:
             return choose(fresh, self._rng)
@@ -338,37 +338,30 @@ class Dispatcher:
         call.boot = conn.boot
         call.sent_at = now
         call.attempts = attempt = call.attempts + 1
-        if call.tried is None:
-            call.tried = [server]
-        else:
+        if call.last is not None:
+            if call.tried is None:
+                call.tried = [call.last]
             call.tried.append(server)
+        call.last = server
         conn.inflight[call_id] = call
         if len(conn.inflight) >= server.window:
             self.place(server, now)
-        config = self._config
-        latency = call.latency
-        if latency is not None and latency.count:
-            expected = latency.value_s + 4.0 * latency.deviation_s
-            if expected < config.attempt_min_s:
-                expected = config.attempt_min_s
-        else:
-            expected = config.attempt_initial_s
-        patience = expected * config.attempt_patience
-        if patience < config.attempt_patience_min_s:
-            patience = config.attempt_patience_min_s
-        call.patience_at = now + patience * attempt
-        overdue_at = now + expected
-        self._timers.set(call, overdue_at if overdue_at < call.deadline else call.deadline)
+        profile = call.profile
+        assert profile is not None, "set when the call was requested"
+        call.patience_at = now + profile.patience_s * attempt
+        overdue_at = now + profile.overdue_s
+        deadline = call.deadline
+        self._timers.set(call, overdue_at if overdue_at < deadline else deadline)
         if conn.proto == MESH:
             record = Call(
                 call_id,
                 call.method,
                 call.body,  # type: ignore[arg-type]
-                conn.their_clock_ms(call.deadline),
+                int((deadline + conn.clock_shift_s) * 1000.0) + 1 if conn.boot else 0,
                 conn.boot,
                 call.key,
                 attempt,
-                call.metadata,  # type: ignore[arg-type]
+                call.metadata,
             )
             self._out.append(Send(conn.conn_id, record))
         else:

@@ -32,7 +32,7 @@ class Connection:
         "boot",
         "clock_at",
         "clock_error_s",
-        "clock_offset_s",
+        "clock_shift_s",
         "conn_id",
         "dialled_at",
         "endpoint",
@@ -68,8 +68,8 @@ class Connection:
         self.misses = 0
         self.rtt = Smoothed()
         self.boot = 0
-        self.clock_offset_s = 0.0
-        """Server's clock minus ours."""
+        self.clock_shift_s = 0.0
+        """To be added to a time of ours for the server's clock; late by the error of the offset, never early."""
         self.clock_error_s = float("inf")
         self.clock_at = 0.0
         self.timer_at = NEVER
@@ -89,15 +89,9 @@ class Connection:
         error = rtt / 2
         if pong.boot != self.boot or error <= self.clock_error_s or now - self.clock_at > _CLOCK_AGE_MAX_S:
             self.boot = pong.boot
-            self.clock_offset_s = pong.clock / 1000.0 - (sent_at + now) / 2
+            self.clock_shift_s = pong.clock / 1000.0 - (sent_at + now) / 2 + error
             self.clock_error_s = error
             self.clock_at = now
-
-    def their_clock_ms(self, when: float) -> int:
-        """Return `when` in the server's clock, late by no more than the error of the offset; 0 if unknown."""
-        if not self.boot:
-            return 0
-        return int((when + self.clock_offset_s + self.clock_error_s) * 1000.0) + 1
 
 
 class Server:

@@ -10,6 +10,8 @@ _PER_OCTAVE = 8
 _LOWEST_S = 1e-6
 _BUCKETS = 30 * _PER_OCTAVE
 _SCALE = _PER_OCTAVE / math.log(2.0)
+_SHIFT = -math.log(_LOWEST_S) * _SCALE
+_log = math.log
 
 
 class Histogram:
@@ -33,7 +35,7 @@ class Histogram:
             self.total_s += duration_s
             if duration_s > self.max_s:
                 self.max_s = duration_s
-            index = int(math.log(duration_s / _LOWEST_S) * _SCALE)
+            index = int(_log(duration_s) * _SCALE + _SHIFT)
             self._counts[index if index < _BUCKETS else -1] += 1
         else:
             self._counts[0] += 1

@@ -89,8 +89,6 @@ class ClientEngine:
 
     def feed(self, event: ClientEvent) -> None:
         """Tell the core what happened and perform what it answers; what is to be sent waits for `flush`."""
-        if self._mark != process_mark():
-            check_process(self._mark)
         self._perform(self.core.handle(event, time.monotonic()))
 
     def deadline(self) -> float | None:

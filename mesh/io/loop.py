@@ -43,13 +43,18 @@ class LoopDriver:
         self._closed = False
         self._engine = ClientEngine(core, config, self._on_descriptor, self._on_finish, on_notice)
 
-    async def call(self, call: PendingCall) -> None:
-        """Make a call and return when it has ended; the outcome is in it."""
-        await self._drive(call, CallRequested(call))
+    def call(self, call: PendingCall) -> asyncio.Future[None]:
+        """Make a call; it has ended when the future is done, and the outcome is in it."""
+        return self._begin(call, CallRequested(call))
 
-    async def watch(self, watch: Watch) -> None:
-        """Return when enough servers are alive, or it is too late."""
-        await self._drive(watch, WatchRequested(watch))
+    def watch(self, watch: Watch) -> asyncio.Future[None]:
+        """Wait until enough servers are alive, or it is too late; then the future is done."""
+        return self._begin(watch, WatchRequested(watch))
+
+    def abandon(self, call: PendingCall) -> None:
+        """Nobody waits for this call any more."""
+        if not call.done:
+            self._take(CallAbandoned(call))
 
     def post(self, event: ClientEvent) -> None:
         """Tell the core something, from any thread; does nothing after `close`."""
@@ -74,7 +79,7 @@ class LoopDriver:
             self._timer.cancel()
         self._engine.close()
 
-    async def _drive(self, item: PendingCall | Watch, event: CallRequested | WatchRequested) -> None:
+    def _begin(self, item: PendingCall | Watch, event: CallRequested | WatchRequested) -> asyncio.Future[None]:
         if self._closed:
             raise ClosedError("the client is closed")
         item.waiter = future = self._loop.create_future()
@@ -82,12 +87,7 @@ class LoopDriver:
         if not self._scheduled:
             self._scheduled = True
             self._loop.call_soon(self._turn)
-        try:
-            await future
-        except asyncio.CancelledError:
-            if not item.done and not self._closed and isinstance(item, PendingCall):
-                self._take(CallAbandoned(item))
-            raise
+        return future
 
     def _take(self, event: ClientEvent) -> None:
         if not self._closed:
@@ -135,5 +135,5 @@ class LoopDriver:
 
     def _on_finish(self, item: PendingCall | Watch) -> None:
         future = item.waiter
-        if isinstance(future, asyncio.Future) and not future.done():
+        if not future.done():
             future.set_result(None)
