@@ -125,6 +125,33 @@ class AsyncClient:
             raise call.error
         return decode_result(call.body)  # type: ignore[arg-type]
 
+    async def invoke(
+        self,
+        method: str,
+        args: Sequence[object] = (),
+        kwargs: Mapping[str, object] | None = None,
+        /,
+        timeout: float | None = None,
+        idempotent: bool | None = None,
+        key: str | bytes | None = None,
+        peer: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+    ) -> Reply:
+        """Call a typed method with its arguments in one list and one mapping, and return the answer with its story.
+
+        For programs that get arguments as data: a name in `kwargs` may be any, `timeout` too. The result of the method is the
+        reply's `value`. Takes and raises what `call` does.
+        """
+        call = typed_call(self._config, method, tuple(args), kwargs or {}, timeout, idempotent, key, peer, metadata)
+        try:
+            await self._driver.call(call)
+        except asyncio.CancelledError:
+            self._driver.abandon(call)
+            raise
+        if call.error is not None:
+            raise call.error
+        return Reply(call)
+
     async def request(
         self,
         method: str,

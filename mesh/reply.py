@@ -1,10 +1,13 @@
-"""What a raw call answers."""
+"""What a call answers, with its story."""
 
 from __future__ import annotations
+
+from typing import Any
 
 from mesh.core.calls import PendingCall
 from mesh.core.wire import body_frames
 from mesh.errors import Attempt
+from mesh.typed import decode_result
 
 __all__ = ["Reply"]
 
@@ -28,6 +31,11 @@ class Reply:
         """The first frame of the answer, empty if there is none."""
         body = self._call.body
         return body if isinstance(body, bytes) else (body[0] if body else b"")
+
+    @property
+    def value(self) -> Any:
+        """The result of a typed method. Raises RemoteProtocolError: the method is raw."""
+        return decode_result(self._call.body)  # type: ignore[arg-type]
 
     @property
     def peer_id(self) -> str:
