@@ -197,7 +197,7 @@ def encode(records: Sequence[Record], limits: Limits) -> tuple[list[bytes], int]
         body = record.body
         if type(body) is bytes and len(body) < inline_max:
             continue
-        outside = _take_outside(body, inline_max, frames)
+        outside = _take_outside(body, limits, frames)
         if outside is body:
             continue
         if placed is None:
@@ -215,12 +215,15 @@ def encode(records: Sequence[Record], limits: Limits) -> tuple[list[bytes], int]
     return frames, count
 
 
-def _take_outside(body: _WireBody, inline_max: int, frames: list[bytes]) -> _WireBody:
+def _take_outside(body: _WireBody, limits: Limits, frames: list[bytes]) -> _WireBody:
     """Move large parts of a body behind `frames`; return what stands for it in the record."""
+    inline_max = limits.inline_max
     if type(body) is bytes:
         frames.append(body)
         return len(frames) - 2
     parts: list[bytes] = body  # type: ignore[assignment]
+    if sum(map(len, parts)) > limits.head_max // 2:
+        inline_max = 0  # many small parts would burst the head as well
     if all(len(part) < inline_max for part in parts):
         return body
     outside: list[bytes | int] = []
@@ -265,14 +268,15 @@ def decode(frames: Sequence[bytes], limits: Limits) -> Message:
             f"records_max: {len(records) + unknown} records in a message; {limits.records_max} are allowed"
         )
     used = 0
+    gaps = unknown > 0  # records of unknown kinds may have bodies too
     if len(frames) > 1:
-        used = _place_bodies(records, frames, limits)
+        used = _place_bodies(records, frames, limits, gaps)
     else:
         for record in records:
             if (type(record) is Call or type(record) is Reply) and type(record.body) is not bytes:
-                used = _place_bodies(records, frames, limits)
+                used = _place_bodies(records, frames, limits, gaps)
                 break
-    if used != len(frames) - 1 and not unknown:
+    if used != len(frames) - 1 and not gaps:
         raise RemoteProtocolError(f"{len(frames) - 1} body frames came, the records speak of {used}")
     return Message(records, unknown)
 
@@ -295,8 +299,8 @@ def _decode_slowly(packed: memoryview) -> tuple[list[Record], int]:
     return records, unknown
 
 
-def _place_bodies(records: list[Record], frames: Sequence[bytes], limits: Limits) -> int:
-    """Replace references by the frames they stand for; each frame is referred to once, in order."""
+def _place_bodies(records: list[Record], frames: Sequence[bytes], limits: Limits, gaps: bool) -> int:
+    """Replace references by the frames they stand for: each frame once, in order, and without `gaps` every one."""
     used = 0
     for record in records:
         if type(record) is not Call and type(record) is not Reply:
@@ -304,19 +308,19 @@ def _place_bodies(records: list[Record], frames: Sequence[bytes], limits: Limits
         body = record.body
         if type(body) is bytes:
             continue
-        parts = body if type(body) is list else [body]
+        parts = body if isinstance(body, list) else [body]
         if len(parts) > limits.frames_max:
             raise RemoteProtocolError(f"frames_max: a body of {len(parts)} frames; {limits.frames_max} are allowed")
         placed: list[bytes | int] = []
         for part in parts:
-            if type(part) is bytes:
+            if isinstance(part, bytes):
                 placed.append(part)
                 continue
-            if part != used or used + 1 >= len(frames):
+            if part < used or (part > used and not gaps) or part + 1 >= len(frames):
                 raise RemoteProtocolError(
                     f"a record refers to body {part!r}; the next one is {used} of {len(frames) - 1}"
                 )
-            used += 1
+            used = part + 1
             placed.append(frames[used])
         record.body = placed if type(body) is list else placed[0]
     return used
