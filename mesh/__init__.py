@@ -1,30 +1,40 @@
-"""freelance-mesh: servers appear on the network, clients call them and fail over, nothing sits in the middle."""
+"""freelance-mesh: servers appear on the network, clients call them and fail over, nothing sits in the middle.
 
-from mesh.aio import AsyncClient, AsyncServer, AsyncServiceProxy
-from mesh.config import ClientConfig, Limits, ServerConfig
-from mesh.core.client import Counters
-from mesh.core.view import ServerView
-from mesh.errors import (
-    Attempt,
-    CallError,
-    CallTimeout,
-    ClosedError,
-    ConfigError,
-    ForkedError,
-    LocalProtocolError,
-    MeshError,
-    NoServer,
-    OutcomeUnknown,
-    Overloaded,
-    ProtocolError,
-    RemoteError,
-    RemoteProtocolError,
-    Status,
-)
-from mesh.reply import Reply
-from mesh.request import Request
-from mesh.service import Method, Service
-from mesh.sync import Client, Server, ServiceProxy
+A name is imported when it is first used: an error costs nothing to name, and ``mesh --help`` needs no ZeroMQ.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mesh.aio import AsyncClient, AsyncServer, AsyncServiceProxy
+    from mesh.config import ClientConfig, Limits, ServerConfig
+    from mesh.core.client import Counters
+    from mesh.core.view import ServerView
+    from mesh.environment import chosen_interfaces, chosen_realm
+    from mesh.errors import (
+        Attempt,
+        CallError,
+        CallTimeout,
+        ClosedError,
+        ConfigError,
+        ForkedError,
+        LocalProtocolError,
+        MeshError,
+        NoServer,
+        OutcomeUnknown,
+        Overloaded,
+        ProtocolError,
+        RemoteError,
+        RemoteProtocolError,
+        Status,
+    )
+    from mesh.reply import Reply
+    from mesh.request import Request
+    from mesh.service import Method, Service
+    from mesh.sync import Client, Server, ServiceProxy
 
 __all__ = [
     "AsyncClient",
@@ -57,4 +67,17 @@ __all__ = [
     "Service",
     "ServiceProxy",
     "Status",
+    "chosen_interfaces",
+    "chosen_realm",
 ]
+
+
+def __getattr__(name: str) -> object:
+    """Import what is not here yet when it is first used; what needs others is looked at after them."""
+    if name in __all__:
+        homes = "errors config environment core.view core.client service request reply sync aio"
+        for module in (import_module(f"mesh.{home}") for home in homes.split()):
+            if name in module.__all__:
+                globals()[name] = value = getattr(module, name)
+                return value
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
