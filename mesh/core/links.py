@@ -112,12 +112,12 @@ class Links:
     # -- what the server says
 
     def heard(self, conn: Connection, now: float) -> None:
-        """A message came on a proven connection."""
+        """A message came on a proven connection; whatever it is, it answers a PING."""
         conn.heard_at = now
+        conn.pong_deadline = 0.0
         if conn.state is State.SUSPECT or conn.state is State.DEAD:
             conn.state = next_state(conn.state, Sign.LIFE)
             conn.misses = 0
-            conn.pong_deadline = 0.0
             self.place(conn.server, now)
 
     def hello(self, conn: Connection, hello: Hello, now: float) -> None:
@@ -191,15 +191,10 @@ class Links:
             return
         if conn.proto == REP:
             return
-        if conn.pong_deadline:
-            last_ping = max(conn.pings.values(), default=conn.heard_at)
-            if conn.heard_at >= last_ping:
-                conn.pong_deadline = 0.0
-                conn.misses = 0
-            elif now >= conn.pong_deadline:
-                self._missed(conn, now)
-                if conn.state is State.GONE:
-                    return
+        if conn.pong_deadline and now >= conn.pong_deadline:
+            self._missed(conn, now)
+            if conn.state is State.GONE:
+                return
         if not conn.pong_deadline and now >= conn.heard_at + self._config.ping_interval_s:
             self.ping(conn, now)
         self._timers.set(conn, conn.pong_deadline or max(now, conn.heard_at) + self._config.ping_interval_s)
