@@ -35,7 +35,7 @@ from mesh.core.events import (
 from mesh.core.links import Links
 from mesh.core.liveness import State
 from mesh.core.peers import MESH, REP, Connection, Server
-from mesh.core.roster import Roster
+from mesh.core.roster import Roster, hello_problem
 from mesh.core.routing import Pools
 from mesh.core.timers import Timers
 from mesh.core.view import ServerView, describe_servers, view_of
@@ -170,8 +170,7 @@ class ClientCore:
         try:
             message = decode(frames, self._config.limits)
         except RemoteProtocolError as error:
-            self._garbage += 1
-            self._out.append(Notice("garbage", f"{conn.server.name} ({conn.endpoint}): {error}"))
+            self._on_garbage(conn, str(error))
             return
         links, calls = self._links, self._dispatcher
         self._unknown += message.unknown
@@ -184,7 +183,11 @@ class ClientCore:
             elif type(record) is Pong:
                 links.pong(conn, record, now)
             elif type(record) is Hello:
-                links.hello(conn, record, now)
+                problem = hello_problem(record)
+                if problem:
+                    self._on_garbage(conn, problem)
+                else:
+                    links.hello(conn, record, now)
             else:
                 self._unknown += 1
             if conn.state is State.GONE:
@@ -192,18 +195,20 @@ class ClientCore:
 
     def _on_plain(self, conn: Connection, frames: list[bytes], now: float) -> None:
         if frames == [PONG] and conn.proto != REP:
-            links_pong = self._links.flp_pong
-            links_pong(conn, now)
+            self._links.flp_pong(conn, now)
             return
         body = frames[2:] if conn.proto == REP and frames[1:2] == [b""] else frames[1:]
         if len(frames) < 2 or len(frames[0]) != 8 or conn.state in (State.CONNECTING, State.PROVING):
-            self._garbage += 1
-            self._out.append(Notice("garbage", f"{conn.server.name} ({conn.endpoint}): not an answer to a call"))
+            self._on_garbage(conn, "not an answer to a call")
             return
         self._links.heard(conn, now)
         answer = body[0] if len(body) == 1 else list(body)
         call_id = int.from_bytes(frames[0], "big")
         self._dispatcher.reply(conn, Reply(call_id, 0, answer, len(conn.inflight)), now)  # type: ignore[arg-type]
+
+    def _on_garbage(self, conn: Connection, what: str) -> None:
+        self._garbage += 1
+        self._out.append(Notice("garbage", f"{conn.server.name} ({conn.endpoint}): {what}"))
 
     def _on_ready(self, server: Server, now: float) -> None:
         self._dispatcher.ready(server, now)
@@ -215,6 +220,7 @@ class ClientCore:
         watch = event.watch
         if self.closed:
             watch.error = ClosedError("the client is closed")
+            watch.done = True
             self._out.append(Finish(watch))
             return
         self._watches[watch] = None

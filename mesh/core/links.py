@@ -118,18 +118,18 @@ class Links:
         if conn.state is State.SUSPECT or conn.state is State.DEAD:
             conn.state = next_state(conn.state, Sign.LIFE)
             conn.misses = 0
+            self._out.append(Notice("peer", f"{conn.server.name} ({conn.endpoint}) is alive"))
             self.place(conn.server, now)
 
     def hello(self, conn: Connection, hello: Hello, now: float) -> None:
         """The server has said who it is."""
+        if conn.server.active is conn and not self._roster.may_be(conn.server, hello.peer_id):
+            self._disconnect(conn)
+            self._gone(conn, "it says that it is another server now", (), now)
+            return
         server, dialled = self._roster.identify(conn, hello)
-        if dialled is not None:
-            if dialled.active is conn:
-                dialled.active = None
-            self.place(dialled, now)
-            self.on_forgotten(dialled, now)
-            if not dialled.conns:
-                self._rest(dialled, f"{hello.name} has its address now", now)
+        if dialled is not None and not dialled.conns:
+            self._displaced(dialled, f"{server.name} has its address now", now)
         self.place(server, now)
 
     def pong(self, conn: Connection, pong: Pong, now: float) -> None:
@@ -197,7 +197,7 @@ class Links:
                 return
         if not conn.pong_deadline and now >= conn.heard_at + self._config.ping_interval_s:
             self.ping(conn, now)
-        self._timers.set(conn, conn.pong_deadline or max(now, conn.heard_at) + self._config.ping_interval_s)
+        self._timers.set(conn, conn.pong_deadline or conn.heard_at + self._config.ping_interval_s)
 
     def _missed(self, conn: Connection, now: float) -> None:
         conn.misses += 1
@@ -258,9 +258,11 @@ class Links:
 
     def _dial(self, server: Server, now: float) -> None:
         server.dial_at = 0.0
-        mine = {conn.address: None for conn in server.conns.values()}
         for address in server.addresses:
-            if address in mine or address in self._roster.claims:
+            holder = self._roster.claims.get(address)
+            if holder is not None:
+                if holder.server.identity:
+                    self._roster.adopt(address, server, holder.server)
                 continue
             self._conn_ids += 1
             conn = Connection(self._conn_ids, server, address, server.proto, now)
@@ -272,7 +274,7 @@ class Links:
             self._out.append(Connect(conn.conn_id, address, server.proto, key.encode()))
             self._timers.set(conn, now + self._config.dial_timeout_s)
         if not server.conns and server.addresses:
-            self._rest(server, "another server holds its address", now)
+            self._displaced(server, "another server holds its address", now)
 
     def _proven(self, conn: Connection, now: float) -> None:
         server = conn.server
@@ -319,6 +321,14 @@ class Links:
         if refused:  # nobody listens there any more: what ran there ended with its process
             self.on_forgotten(server, now)
         if server.records:
+            self._rest(server, why, now)
+        else:
+            self._forget(server, now)
+
+    def _displaced(self, server: Server, why: str, now: float) -> None:
+        """Another server answers where this one was looked for."""
+        if server.records:
+            self.on_forgotten(server, now)
             self._rest(server, why, now)
         else:
             self._forget(server, now)

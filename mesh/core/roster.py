@@ -8,19 +8,23 @@ two connections to the same endpoint fails, so an advertisement that names a hea
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
-from discovery.model import Address
+from discovery.model import Address, clean_name, id_problem, is_service
 from mesh.core.liveness import State
 from mesh.core.peers import MESH, PROTOCOLS, Server
+from mesh.core.routing import ANY
 
 if TYPE_CHECKING:
     from discovery.model import Peer
     from mesh.core.peers import Connection
     from mesh.core.wire import Hello
 
-__all__ = ["Roster"]
+__all__ = ["Roster", "hello_problem"]
+
+_STATIC = "static:"
+"""What the key of a record begins with that only says an address."""
 
 
 class Roster:
@@ -60,7 +64,7 @@ class Roster:
             if len(self._servers) >= self._peers_max:
                 self.refused += 1
                 return None
-            server = self._add(peer.name, peer.services, self._proto(peer))
+            server = self._add(peer.name, _usable(peer.services), self._proto(peer))
             self._by_key[peer.peer_id] = server
         server.records[peer.peer_id] = peer
         server.seen_at = now
@@ -94,24 +98,30 @@ class Roster:
             The server it belongs to now, and the one it was dialled for if that is another.
         """
         dialled = conn.server
-        known = self._by_key.get(hello.peer_id)
-        if dialled.identity in ("", hello.peer_id) and known in (None, dialled):
-            if not dialled.identity and known is None and self._is_stale(dialled, hello.peer_id):
-                return self._move(conn, dialled, self._add(hello.name, (), MESH), hello)
+        if self.may_be(dialled, hello.peer_id):
             dialled.identity = hello.peer_id
             self._by_key[hello.peer_id] = dialled
             self._introduce(dialled, hello)
             return dialled, None
-        if known is None:
-            known = self._add(hello.name, (), MESH)
+        known = self._by_key.get(hello.peer_id) or self._add(clean_name(hello.name), (), MESH)
         return self._move(conn, dialled, known, hello)
 
-    @staticmethod
-    def _is_stale(dialled: Server, identity: str) -> bool:
-        """Every record names another id: an old advertisement led to whoever has the address now."""
-        return bool(dialled.records) and not any(
-            key == identity or key.startswith("static:") for key in dialled.records
-        )
+    def may_be(self, server: Server, identity: str) -> bool:
+        """Return whether what is known of a server allows for this identity."""
+        if server.identity:
+            return server.identity == identity
+        known = self._by_key.get(identity)
+        if known is not None or not server.records:
+            return known in (None, server)
+        # Where every record names another id, an old advertisement led to whoever has the address now.
+        return any(key.startswith(_STATIC) for key in server.records)
+
+    def adopt(self, address: Address, dialled: Server, known: Server) -> None:
+        """Let static records, which only say an address, follow it to the server that answers there."""
+        for key in [key for key in dialled.records if key.startswith(_STATIC)]:
+            if address in dialled.records[key].addresses:
+                known.records[key] = dialled.records.pop(key)
+                self._by_key[key] = known
 
     def _move(self, conn: Connection, dialled: Server, known: Server, hello: Hello) -> tuple[Server, Server | None]:
         known.identity = hello.peer_id
@@ -121,26 +131,23 @@ class Roster:
         conn.server = known
         dialled.addresses.pop(conn.address, None)
         known.addresses[conn.address] = None
-        for key in [key for key in dialled.records if key.startswith("static:")]:
-            if conn.address in dialled.records[key].addresses:
-                known.records[key] = dialled.records.pop(key)
-                self._by_key[key] = known
+        self.adopt(conn.address, dialled, known)
         self._introduce(known, hello)
         return known, dialled
 
     def _introduce(self, server: Server, hello: Hello) -> None:
-        server.services = tuple(dict.fromkeys(hello.services))
+        server.services = _usable(hello.services)
         server.once = frozenset(hello.once)
-        server.version = hello.version
+        server.version = clean_name(hello.version) if hello.version else ""
         server.body_max = hello.body_max
         server.realm_note = "" if hello.realm == self._realm else self._other_realm(hello.realm)
-        self._rename(server, hello.name)
+        self._rename(server, clean_name(hello.name))
 
     def _refresh(self, server: Server, peer: Peer) -> None:
         server.addresses = self._addresses(server)
         if server.identity:
             return
-        server.services = peer.services
+        server.services = _usable(peer.services)
         server.version = peer.properties.get("ver", "")
         realm = peer.properties.get("realm", "")
         server.realm_note = "" if realm in ("", self._realm) else self._other_realm(realm)
@@ -182,3 +189,16 @@ class Roster:
         named.pop(server, None)
         if not named:
             self._by_name.pop(server.name, None)
+
+
+def hello_problem(hello: Hello) -> str:
+    """Say what is wrong with what a server says of itself, or return an empty string."""
+    if hello.peer_id.startswith(_STATIC):
+        return "its id is one that only the user's own list gives"
+    problem = id_problem(hello.peer_id)
+    return f"its id {problem}" if problem else ""
+
+
+def _usable(services: Iterable[str]) -> tuple[str, ...]:
+    """Return the services that can be offered, each once; the reserved one goes without saying."""
+    return tuple(name for name in dict.fromkeys(services) if is_service(name) and name != ANY)

@@ -1,0 +1,481 @@
+"""Connections: dialling, proving, identity, pings, and what becomes of a server that falls silent or vanishes."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from discovery.model import Address, PeerAdded, PeerRemoved, PeerUpdated
+from mesh.config import ClientConfig
+from mesh.core.actions import Connect, Disconnect, Finish, Send
+from mesh.core.events import LinkDown, LinkUp, Received
+from mesh.core.wire import Call, Hello, Ping, Pong, Record, encode
+from tests.unit.mesh.core.harness import Client, assert_quiet, match, peer
+
+FAST = ClientConfig(ping_interval_s=1.0, ping_timeout_s=0.1, misses_max=3, dial_timeout_s=1.0)
+
+
+def conn_of(client: Client, address: str) -> int:
+    """Return the connection that is open to an address."""
+    [conn_id] = [conn_id for conn_id, other in client.conns.items() if other == address]
+    return conn_id
+
+
+def prove(
+    client: Client, conn_id: int, identity: str = "a", *, boot: int = 7, services: tuple[str, ...] = ("calc",)
+) -> None:
+    """Let a connection answer its first PING."""
+    hello = Hello(identity, identity, "default", list(services), [])
+    [ping] = [
+        action.record
+        for action in client.took(Send)
+        if action.conn_id == conn_id and isinstance(action.record, Ping) and action.record.hello
+    ]
+    tell(client, conn_id, hello, Pong(ping.nonce, boot, 0, window=512))
+
+
+def tell(client: Client, conn_id: int, *records: Record) -> None:
+    client.feed(Received(conn_id, encode(records, client.config.limits)[0]))
+
+
+# -- dialling
+
+
+def test_all_addresses_of_a_discovered_server_are_dialled_in_parallel(client: Client) -> None:
+    actions = client.feed(PeerAdded(peer("a", "10.0.0.1:1", "[fe80::1%eth0]:1", "host:1", pk="key")))
+    assert actions == [
+        match(Connect, address=Address("10.0.0.1", 1), proto="mesh/1", server_key=b"key"),
+        match(Connect, address=Address("fe80::1%eth0", 1), proto="mesh/1"),
+        match(Connect, address=Address("host", 1), proto="mesh/1"),
+    ]
+    assert len({action.conn_id for action in client.took(Connect)}) == 3
+
+
+def test_no_more_than_addresses_max_are_dialled() -> None:
+    client = Client(ClientConfig(addresses_max=2))
+    client.feed(PeerAdded(peer("a", *[f"10.0.0.{number}:1" for number in range(1, 9)])))
+    assert list(client.conns.values()) == ["10.0.0.1:1", "10.0.0.2:1"]
+
+
+def test_a_record_alone_never_gets_a_call(client: Client) -> None:
+    client.feed(PeerAdded(peer("a", "10.0.0.1:1")))
+    call = client.call()
+    client.feed(LinkUp(conn_of(client, "10.0.0.1:1")))
+    assert [type(action.record) for action in client.took(Send)] == [Ping]
+    prove(client, conn_of(client, "10.0.0.1:1"))
+    assert match(Send, record=match(Call, call_id=call.call_id)) in client.actions
+
+
+def test_an_established_link_is_asked_for_a_pong_and_a_hello(client: Client) -> None:
+    client.feed(PeerAdded(peer("a", "10.0.0.1:1")))
+    conn_id = conn_of(client, "10.0.0.1:1")
+    assert client.feed(LinkUp(conn_id)) == [Send(conn_id, match(Ping, hello=True))]  # type: ignore[arg-type]
+    assert client.feed(LinkUp(conn_id)) == []
+
+
+def test_the_first_pong_wins_and_the_others_are_taken_down(client: Client) -> None:
+    client.feed(PeerAdded(peer("a", "10.0.0.1:1", "10.0.0.2:1", "10.0.0.3:1")))
+    first, second, third = client.conns
+    for conn_id in (first, second, third):
+        client.feed(LinkUp(conn_id))
+    client.call()
+    prove(client, second)
+    assert set(client.took(Disconnect)) == {Disconnect(first), Disconnect(third)}
+    assert client.took(Send)[-1] == match(Send, conn_id=second, record=match(Call))
+    assert client.state("a") == "alive"
+
+
+def test_what_comes_on_a_connection_that_lost_the_race_is_stray(client: Client) -> None:
+    client.feed(PeerAdded(peer("a", "10.0.0.1:1", "10.0.0.2:1")))
+    first, second = client.conns
+    client.feed(LinkUp(first))
+    client.feed(LinkUp(second))
+    prove(client, first)
+    tell(client, second, Pong(1, 7, 0))
+    assert client.core.counters().stray == 1
+
+
+def test_a_message_may_come_before_the_news_of_the_link(client: Client) -> None:
+    client.feed(PeerAdded(peer("a", "10.0.0.1:1")))
+    [conn_id] = client.conns
+    tell(client, conn_id, Pong(0, 7, 0))
+    client.feed(LinkUp(conn_id))
+    assert client.state("a") == "alive"
+
+
+@pytest.mark.parametrize("up", [False, True], ids=["no connection", "connected, but no PONG"])
+def test_a_dial_that_comes_to_nothing_is_given_up_and_tried_again(up: bool) -> None:
+    client = Client(FAST)
+    client.feed(PeerAdded(peer("a", "10.0.0.1:1")))
+    [first] = client.conns
+    if up:
+        client.feed(LinkUp(first))
+    client.advance(FAST.dial_timeout_s - 0.001)
+    assert client.took(Disconnect) == []
+    client.advance(0.002)
+    assert client.took(Disconnect) == [Disconnect(first)]
+    [view] = client.core.views(client.now)
+    assert view.state == "waiting"
+    assert view.note == ("connected, but no PONG within 1 s" if up else "no connection within 1 s")
+    client.advance(FAST.dial_backoff_min_s)
+    assert len(client.took(Connect)) == 2
+    assert client.took(Connect)[1].conn_id != first
+
+
+def test_pauses_between_dials_grow_up_to_their_maximum() -> None:
+    client = Client(ClientConfig(dial_backoff_min_s=0.1, dial_backoff_max_s=1.0))
+    far = client.far("a")
+    far.refusing = True
+    times: list[float] = []
+    client.feed(PeerAdded(far.peer))
+    while len(times) < 12:
+        count = len(client.took(Connect))
+        client.advance(0.01)
+        times += [client.now] * (len(client.took(Connect)) - count)
+    pauses = [later - earlier for earlier, later in itertools.pairwise(times)]
+    assert all(0.49 <= pause <= 1.02 for pause in pauses[6:])
+    assert pauses[0] < pauses[2] < pauses[4]
+
+
+def test_a_fresh_record_of_an_unreachable_server_ends_the_pause(client: Client) -> None:
+    far = client.far("a")
+    far.refusing = True
+    client.feed(PeerAdded(far.peer))
+    client.advance(30.0)
+    far.refusing = False
+    client.feed(PeerUpdated(far.peer))
+    assert client.state("a") == "alive"
+
+
+def test_a_lost_link_is_dialled_again_under_a_new_id(client: Client) -> None:
+    far = client.join("a")
+    first = far.conn_id
+    far.down()
+    client.advance(0.1)
+    assert client.state("a") == "alive"
+    assert far.conn_id > first
+
+
+def test_a_vanished_record_does_not_take_down_a_server_that_answers(client: Client) -> None:
+    far = client.join("a")
+    client.feed(PeerRemoved(far.peer))
+    client.advance(60.0)
+    assert client.state("a") == "alive"
+    far.down()
+    assert client.names() == []
+    client.advance(60.0)
+    assert len(client.took(Connect)) == 1
+    assert_quiet(client)
+
+
+def test_a_vanished_record_ends_the_dialling(client: Client) -> None:
+    client.feed(PeerAdded(peer("a", "10.0.0.1:1", "10.0.0.2:1")))
+    client.feed(PeerRemoved(peer("a")))
+    assert len(client.took(Disconnect)) == 2
+    assert_quiet(client)
+
+
+def test_servers_beyond_peers_max_are_left_aside_and_counted() -> None:
+    client = Client(ClientConfig(peers_max=2))
+    for number in range(1, 6):
+        client.feed(PeerAdded(peer(f"p{number}", f"10.0.0.{number}:1")))
+    assert client.names() == ["p1", "p2"]
+    assert client.core.counters().peers_refused == 3
+    assert "peers_max: p3 is left aside" in client.notices()
+    client.feed(PeerRemoved(peer("p1")))
+    client.feed(PeerAdded(peer("p3", "10.0.0.3:1")))
+    assert client.names() == ["p2", "p3"]
+
+
+def test_a_server_without_an_address_is_known_and_not_dialled(client: Client) -> None:
+    client.feed(PeerAdded(peer("a")))
+    client.advance(10.0)
+    assert client.took(Connect) == []
+    assert client.state("a") == "waiting"
+    client.feed(PeerUpdated(peer("a", "10.0.0.1:1")))
+    assert len(client.took(Connect)) == 1
+
+
+def test_a_service_that_a_record_names_twice_or_reserves_does_no_harm(client: Client) -> None:
+    far = client.far("a", services=["calc"])
+    far.hello.services = ["calc", "mesh", "calc"]
+    client.feed(PeerAdded(peer("a", far.address, services=("mesh", "calc", "calc"))))
+    assert client.core.views(client.now)[0].services == ("calc",)
+    client.vanish(far)
+    assert_quiet(client)
+
+
+# -- who is it
+
+
+def test_a_static_server_tells_its_name_and_services(client: Client) -> None:
+    far = client.far("id-1", "10.0.0.1:1", name="one", services=["calc", "echo"])
+    client.feed(PeerAdded(peer("static:10.0.0.1:1", "10.0.0.1:1", services=(), source="static")))
+    [view] = client.core.views(client.now)
+    assert (view.name, view.peer_id, view.services, view.sources) == ("one", "id-1", ("calc", "echo"), ("static",))
+    client.call("echo.say")
+    assert [call.method for call in far.calls] == ["echo.say"]
+
+
+@pytest.mark.parametrize("static_first", [True, False])
+def test_one_server_learnt_twice_is_one_server(client: Client, static_first: bool) -> None:
+    far = client.far("id-1", "10.0.0.1:1", name="one")
+    static = peer("static:10.0.0.1:1", "10.0.0.1:1", services=(), source="static")
+    for record in (static, far.peer) if static_first else (far.peer, static):
+        client.feed(PeerAdded(record))
+    client.advance(3.0)
+    [view] = client.core.views(client.now)
+    assert (view.name, view.peer_id, view.state, view.sources) == ("one", "id-1", "alive", ("mdns", "static"))
+    client.feed(PeerRemoved(far.peer))
+    client.feed(PeerRemoved(static))
+    far.kill()
+    assert_quiet(client)
+
+
+def test_one_server_under_two_addresses_learnt_twice_is_one_server(client: Client) -> None:
+    client.feed(PeerAdded(peer("id-1", "10.0.0.1:1", name="one")))
+    mdns = conn_of(client, "10.0.0.1:1")
+    client.feed(LinkUp(mdns))
+    prove(client, mdns, "id-1")
+    client.feed(PeerAdded(peer("static:localhost:1", "localhost:1", services=(), source="static")))
+    static = conn_of(client, "localhost:1")
+    client.feed(LinkUp(static))
+    prove(client, static, "id-1")
+    assert client.took(Disconnect) == [Disconnect(static)]
+    [view] = client.core.views(client.now)
+    assert (view.peer_id, view.state, view.sources) == ("id-1", "alive", ("mdns", "static"))
+    client.feed(PeerRemoved(peer("static:localhost:1")))
+    client.feed(PeerRemoved(peer("id-1")))
+    client.feed(LinkDown(mdns, "reset"))
+    assert_quiet(client)
+
+
+def test_another_server_at_a_static_address_takes_its_place(client: Client) -> None:
+    first = client.far("id-1", "10.0.0.1:1", name="one")
+    client.feed(PeerAdded(peer("static:10.0.0.1:1", "10.0.0.1:1", services=(), source="static")))
+    first.kill()
+    client.fars.remove(first)
+    client.far("id-2", "10.0.0.1:1", name="two")
+    client.advance(3.0)
+    [view] = client.core.views(client.now)
+    assert (view.name, view.peer_id, view.state) == ("two", "id-2", "alive")
+
+
+def test_a_restarted_server_is_used_under_its_new_id_while_the_old_record_lasts(client: Client) -> None:
+    old = client.join("id-1", address="10.0.0.1:1", name="one")
+    old.kill()
+    client.fars.remove(old)
+    new = client.far("id-2", "10.0.0.1:1", name="one")
+    client.advance(3.0)
+    assert [view.state for view in client.core.views(client.now) if view.peer_id == "id-2"] == ["alive"]
+    client.call()
+    assert len(new.calls) == 1
+    client.feed(PeerAdded(new.peer))
+    client.feed(PeerRemoved(old.peer))
+    [view] = client.core.views(client.now)
+    assert (view.peer_id, view.sources) == ("id-2", ("mdns",))
+
+
+def test_a_second_claim_of_an_address_is_refused(client: Client) -> None:
+    honest = client.join("honest", address="10.0.0.1:1")
+    client.feed(PeerAdded(peer("liar", "10.0.0.1:1", pk="wrong")))
+    client.advance(10.0)
+    assert len(client.took(Connect)) == 1
+    assert client.state("honest") == "alive"
+    [note] = [view.note for view in client.core.views(client.now) if view.name == "liar"]
+    assert note == "another server holds its address"
+    client.vanish(honest)
+    client.advance(3.0)
+    assert len(client.took(Connect)) > 1, "the address is free now"
+
+
+def test_a_server_of_another_realm_is_ignored(client: Client) -> None:
+    client.feed(PeerAdded(peer("a", "10.0.0.1:1", realm="other")))
+    assert client.took(Connect) == []
+    [view] = client.core.views(client.now)
+    assert (view.state, view.note) == ("ignored", "it is in realm 'other', this client in 'default'")
+
+
+def test_a_hello_from_another_realm_is_believed_over_the_record(client: Client) -> None:
+    far = client.join("a", realm="other")
+    client.call()
+    watch = client.watch()
+    assert far.calls == []
+    assert client.state("a") == "ignored"
+    assert not watch.done
+
+
+def test_a_client_of_a_realm_uses_the_servers_of_it() -> None:
+    client = Client(realm="lab")
+    far = client.far("a", realm="lab")
+    client.feed(PeerAdded(peer("a", far.address, realm="lab")))
+    assert client.state("a") == "alive"
+
+
+@pytest.mark.parametrize("identity", ["", "\x1b[2J", "x" * 300])
+def test_a_hello_without_a_usable_id_is_garbage(client: Client, identity: str) -> None:
+    far = client.join("a")
+    far.say(Hello(identity, "evil", "default", ["calc"], []))
+    assert client.core.counters().garbage == 1
+    assert client.names() == ["a"]
+
+
+def test_the_name_in_a_hello_cannot_write_to_a_terminal(client: Client) -> None:
+    far = client.join("a")
+    far.say(Hello("a", "\x1b[2J" + "x" * 100, "default", ["calc"], []))
+    assert client.names() == ["?[2J" + "x" * 59]
+
+
+def test_a_server_that_changes_its_id_on_a_live_connection_is_dialled_anew(client: Client) -> None:
+    far = client.join("a")
+    far.say(Hello("b", "b", "default", ["calc"], []))
+    client.advance(3.0)
+    call = client.call()
+    assert call.at is not None
+    client.vanish(far)
+
+
+# -- pings
+
+
+def test_a_silent_server_is_pinged_once_an_interval() -> None:
+    client = Client(FAST)
+    client.join("a")
+    client.actions.clear()
+    client.advance(10.5)
+    assert len(client.took(Send)) == 10
+    assert client.state("a") == "alive"
+
+
+def test_traffic_spares_the_ping() -> None:
+    client = Client(FAST)
+    far = client.join("a")
+    client.actions.clear()
+    for _ in range(20):
+        far.answer(client.call())
+        client.advance(0.5)
+    assert [action for action in client.took(Send) if isinstance(action.record, Ping)] == []
+
+
+def test_a_frozen_server_is_a_suspect_then_dead_and_alive_again_when_it_thaws() -> None:
+    client = Client(FAST)
+    far = client.join("a")
+    client.advance(0.5)
+    far.frozen = True
+    client.advance(0.5 + FAST.ping_timeout_s + 0.01)
+    assert client.state("a") == "suspect"
+    client.advance(2 * FAST.ping_timeout_s)
+    assert client.state("a") == "dead"
+    assert client.took(Disconnect) == [], "its link is up as long as the transport believes in it"
+    client.advance(1.5)
+    far.thaw()
+    client.advance(FAST.ping_interval_s)
+    assert client.state("a") == "alive"
+    for word in ("suspect", "dead", "alive"):
+        assert f"a ({far.hello.name and 'tcp://' + far.address}) is {word}" in client.notices()
+
+
+def test_any_message_revives_a_suspect() -> None:
+    client = Client(FAST)
+    far = client.join("a")
+    far.frozen = True
+    client.advance(1.0 + FAST.ping_timeout_s + 0.01)
+    assert client.state("a") == "suspect"
+    far.pong()
+    assert client.state("a") == "alive"
+
+
+def test_a_suspect_gets_no_new_call_while_anybody_better_is_there() -> None:
+    client = Client(FAST)
+    bad, good = client.join("bad"), client.join("good")
+    bad.frozen = True
+    client.advance(1.0 + FAST.ping_timeout_s + 0.01)
+    for _ in range(20):
+        client.call()
+    assert (len(bad.calls), len(good.calls)) == (0, 20)
+    good.kill()
+    client.call()
+    assert len(bad.calls) > 0, "the only one left, and not dead yet"
+
+
+def test_a_dead_server_gets_no_call() -> None:
+    client = Client(FAST)
+    far = client.join("a")
+    far.frozen = True
+    client.advance(1.5)
+    assert client.state("a") == "dead"
+    call = client.call()
+    assert far.calls == []
+    far.thaw()
+    client.advance(1.1)
+    assert [got.call_id for got in far.calls] == [call.call_id]
+
+
+def test_a_dead_connection_without_calls_is_dialled_anew() -> None:
+    client = Client(FAST)
+    far = client.join("a")
+    first = far.conn_id
+    far.frozen = True
+    client.advance(30.0)
+    assert Disconnect(first) in client.actions
+    far.thaw()
+    client.advance(5.0)
+    assert client.state("a") == "alive"
+    assert far.conn_id != first
+
+
+def test_a_slow_link_has_more_patience() -> None:
+    client = Client(FAST)
+    far = client.join("a")
+    far.rtt_s = 0.09
+    client.advance(10.0)
+    far.rtt_s = 0.3
+    client.advance(20.0)
+    assert client.notices().count("is suspect") <= 1, "it learns after the first one"
+    assert client.state("a") == "alive"
+    [view] = client.core.views(client.now)
+    assert view.rtt_s == pytest.approx(0.3, abs=0.05)
+
+
+def test_the_views_tell_what_is_known_of_a_server(client: Client) -> None:
+    far = client.join("a", name="one", services=["calc"], window=9)
+    for _ in range(3):
+        call = client.call()
+        client.advance(0.1)
+        far.load = 4
+        far.answer(call)
+    far.fail(client.call())
+    client.call()
+    client.advance(0.25)
+    [view] = client.core.views(client.now)
+    assert (view.name, view.state, view.address, view.proto, view.version) == (
+        "one",
+        "alive",
+        "tcp://10.0.0.1:5555",
+        "mesh/1",
+        "1.0",
+    )
+    assert (view.in_flight, view.window, view.load, view.answered, view.errors) == (1, 9, 4, 3, 1)
+    assert view.latency_p50_s == pytest.approx(0.1, rel=0.1)
+    assert view.last_seen_s is not None
+    assert view.last_seen_s <= 0.25
+
+
+def test_after_everything_is_gone_nothing_is_left(client: Client) -> None:
+    fars = [client.join(f"s{number}", window=2) for number in range(5)]
+    calls = [client.call(timeout=1.0) for _ in range(30)]
+    watch = client.watch(9, timeout=0.5)
+    for far in fars[:2]:
+        far.frozen = True
+    fars[2].kill()
+    client.advance(0.3)
+    for far in fars[3:]:
+        for got in far.calls:
+            far.answer(got.call_id)
+    client.advance(2.0)
+    assert all(call.done for call in calls)
+    assert watch.error is not None
+    assert len(client.took(Finish)) == 31
+    client.vanish(*fars)
+    assert_quiet(client)
