@@ -36,7 +36,7 @@ def retrying(
     return tenacity.Retrying(
         retry=tenacity.retry_if_exception_type(on),
         stop=tenacity.stop_after_attempt(attempts_max),
-        wait=tenacity.wait_exponential_jitter(initial=pause_s, max=1.0, jitter=pause_s),
+        wait=tenacity.wait_exponential(multiplier=pause_s, max=1.0) + tenacity.wait_random(0.0, pause_s),
         sleep=sleep,
         reraise=True,
     )(attempt)
