@@ -171,6 +171,9 @@ class ClientLink:
         for name in ("NO_DETAIL", "PROTOCOL", "AUTH"):
             events |= getattr(zmq, f"EVENT_HANDSHAKE_FAILED_{name}")
         monitor: _Socket = sock.get_monitor_socket(events)
+        # A pipe wakes its reader only once that has found it empty: an event that comes before the first look would
+        # be found at the next event, and the dial be taken for a failed one.
+        _raw_get(monitor, _EVENTS)
         self._monitors.append((monitor, conn_id))
         self._on_descriptor(int(sock.getsockopt(zmq.FD)), True)
         self._on_descriptor(int(monitor.getsockopt(zmq.FD)), True)
