@@ -92,8 +92,7 @@ class ThreadHost:
 
     def _post(self, reply: ReplyGiven) -> None:
         self._given.append(reply)
-        with contextlib.suppress(OSError):  # the server is gone; nobody waits for this answer
-            self._wake.set()
+        self._wake.set()
 
     def _spawn(self, work: Work) -> None:
         if self._coroutines is None:

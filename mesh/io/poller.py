@@ -6,6 +6,7 @@ import contextlib
 import os
 import select
 import selectors
+import threading
 
 __all__ = ["Poller", "Wake"]
 
@@ -64,17 +65,22 @@ class Poller:
 
 
 class Wake:
-    """A descriptor that any thread can make readable."""
+    """A descriptor that any thread can make readable, also one that comes too late: after `close` nothing happens."""
 
     def __init__(self) -> None:
         self.descriptor, self._write = os.pipe()
         os.set_blocking(self.descriptor, False)
         os.set_blocking(self._write, False)
+        # Whoever writes while another thread closes would write into whatever gets the same number next. Reentrant,
+        # for a signal handler may come while its own thread is in `set`.
+        self._lock = threading.RLock()
+        self._closed = False
 
     def set(self) -> None:
         """Make it readable."""
-        with contextlib.suppress(BlockingIOError):  # full: it is readable
-            os.write(self._write, b"\0")
+        with self._lock, contextlib.suppress(BlockingIOError):  # full: it is readable
+            if not self._closed:
+                os.write(self._write, b"\0")
 
     def clear(self) -> None:
         """Make it not readable."""
@@ -84,5 +90,7 @@ class Wake:
 
     def close(self) -> None:
         """Close both ends."""
-        os.close(self.descriptor)
-        os.close(self._write)
+        with self._lock:
+            self._closed = True
+            os.close(self.descriptor)
+            os.close(self._write)
