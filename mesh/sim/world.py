@@ -63,6 +63,7 @@ class World:
         self.client_config = client_config or ClientConfig()
         self.server_config = server_config or ServerConfig()
         self.clock = VirtualClock()
+        self._began_at = self.clock.now
         self.history = History(lambda: self.clock.now)
         # Each part draws from a stream of its own, so that a change to one leaves the others as they were.
         self._rng_servers, self._rng_clients, self._rng_calls, rng_network, rng_hub, rng_chaos = (
@@ -240,6 +241,11 @@ class World:
             self.thaw(name)
 
     # -- time
+
+    @property
+    def elapsed_s(self) -> float:
+        """Seconds since the world began."""
+        return self.clock.now - self._began_at
 
     def advance(self, duration_s: float) -> None:
         """Let so many seconds pass."""
