@@ -17,6 +17,7 @@ from discovery import Address, Interface, MdnsAdvertiser, Peer
 from discovery.mdns import advertiser as module
 from discovery.mdns import link as links
 from discovery.txt import digest, encode_txt
+from tests.helpers.wait import wait_until
 
 pytestmark = pytest.mark.network
 LOOPBACK = ["127.0.0.1"]
@@ -150,3 +151,39 @@ def test_an_ipv6_address_is_advertised_without_its_scope(wire: socket.socket) ->
         packet, _ = hear(wire, "_wire")
     [address] = [record for record in packet.answers() if record.type == _TYPE_AAAA]
     assert getattr(address, "address") == socket.inet_pton(socket.AF_INET6, "fe80::1")  # noqa: B009
+
+
+def test_an_answer_that_waits_does_not_bring_back_who_has_left() -> None:
+    with MdnsAdvertiser(LOOPBACK, TYPE) as advertiser, MdnsAdvertiser(LOOPBACK, TYPE) as other:
+        other.start(replace(PEER, peer_id="p2"))
+        advertiser.start(PEER)
+        assert advertiser._advert is not None
+        queues = advertiser._advert.link.zeroconf.out_queue, advertiser._advert.link.zeroconf.out_delay_queue
+
+        def waiting() -> set[str]:
+            records = [record for queue in queues for group in queue.queue for record in group.answers]
+            return {record.alias.partition(".")[0] for record in records if isinstance(record, DNSPointer)}
+
+        ask(TYPE, _TYPE_PTR)  # who asks from a port of their own is answered there, and all the others later
+        wait_until(lambda: waiting() == {f"One {digest('p1')}", f"One {digest('p2')}"})
+        advertiser.stop()
+        assert waiting() == {f"One {digest('p2')}"}
+
+
+def test_a_wildcard_follows_a_change_of_interfaces(wire: socket.socket) -> None:
+    with MdnsAdvertiser(LOOPBACK, TYPE) as advertiser:
+        advertiser.start(replace(PEER, addresses=(Address("0.0.0.0", 5),)))
+        hear(wire, "_wire")
+        assert advertiser._advert is not None
+        link = advertiser._advert.link
+        link.interfaces = [Interface("eth0", 2, ("10.0.0.1/24",))]
+        for changed in tuple(link.on_interfaces.values()):
+            link.loop.call_soon_threadsafe(changed)
+        packet, _ = hear(wire, "_wire")
+    addresses = {
+        getattr(record, "address"): record.ttl  # noqa: B009
+        for record in packet.answers()
+        if record.type == _TYPE_A
+    }
+    assert addresses[socket.inet_aton("10.0.0.1")] > 0
+    assert addresses[socket.inet_aton("127.0.0.1")] == 0

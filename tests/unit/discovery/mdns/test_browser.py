@@ -268,10 +268,13 @@ def test_two_hundred_peers_at_once_are_seen_before_one_would_have_probed() -> No
 
 
 def test_who_is_there_already_is_seen_before_a_multicast_answer_could_come() -> None:
-    with MdnsAdvertiser(LOOPBACK, TYPE) as advertiser:
+    first: list[float] = []
+    heard: list[Change] = []
+    with MdnsAdvertiser(LOOPBACK, TYPE) as advertiser, MdnsBrowser(LOOPBACK, TYPE) as witness:
+        witness.start(heard.append)
         advertiser.start(Peer("p", "one", addresses=(Address("127.0.0.1", 1),)))
+        wait_until(lambda: heard)
         # It was announced just now, so a multicast answer would wait for a second (RFC 6762 section 6).
-        first: list[float] = []
         with MdnsBrowser(["lo"], TYPE) as browser:
             started_at = time.monotonic()
             browser.start(lambda change: first.append(time.monotonic()))

@@ -120,7 +120,7 @@ def test_a_change_of_interfaces_that_lasts_is_followed(monkeypatch: pytest.Monke
 
 def test_interfaces_named_by_address_are_not_watched(monkeypatch: pytest.MonkeyPatch) -> None:
     looked: list[module.Link] = []
-    monkeypatch.setattr(module.Link, "_look", looked.append)
+    monkeypatch.setattr(module.Link, "_look", lambda link: looked.append(link))
     monkeypatch.setattr(module, "_LOOK_S", 0.0)
     pinned, watched = module.acquire(LOOPBACK), module.acquire(["lo"])
     wait_until(lambda: looked)
