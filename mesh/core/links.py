@@ -116,6 +116,8 @@ class Links:
         conn.heard_at = now
         conn.pong_deadline = 0.0
         if conn.state is State.SUSPECT or conn.state is State.DEAD:
+            if conn.state is State.DEAD:
+                conn.pings.clear()  # their answers would say how long it was dead, not how long a round trip takes
             conn.state = next_state(conn.state, Sign.LIFE)
             conn.misses = 0
             self._out.append(Notice("peer", f"{conn.server.name} ({conn.endpoint}) is alive"))
@@ -147,13 +149,14 @@ class Links:
 
     def flp_pong(self, conn: Connection, now: float) -> None:
         """A 10/FLP PONG came; it answers the oldest PING, for it carries nothing."""
+        proving = conn.state is State.CONNECTING or conn.state is State.PROVING
+        if not proving:
+            self.heard(conn, now)
         if conn.pings:
             nonce = next(iter(conn.pings))
             conn.answered(Pong(nonce, 0, 0), now)
-        if conn.state is State.CONNECTING or conn.state is State.PROVING:
+        if proving:
             self._proven(conn, now)
-        else:
-            self.heard(conn, now)
 
     # -- pings
 

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
+
+from mesh.core.actions import Send
+from mesh.core.dialect import PONG
+from mesh.core.events import Received
+from mesh.core.wire import Ping
 from tests.unit.mesh.core.harness import Client
 
 
@@ -15,3 +21,27 @@ def test_a_server_that_froze_right_after_a_pong_loses_its_calls_as_soon_as_any_o
     other = client.join("b")
     client.advance(0.25)  # the call is overdue 0.05 s later; the PING has 0.1 s
     assert [record.call_id for record in other.calls] == [earlier.call_id, call.call_id]
+
+
+@pytest.mark.parametrize("proto", ["mesh/1", "flp"])
+def test_a_server_that_froze_for_long_is_suspected_as_soon_as_any_other_when_it_freezes_again(
+    client: Client, proto: str
+) -> None:
+    server = client.join("a", proto=proto)
+    server.frozen = True
+    client.advance(3.0)
+    assert client.state("a") == "dead"
+    server.frozen = False
+    if proto == "flp":
+        for _ in range(4):
+            client.feed(Received(server.conn_id, [PONG]))
+    else:
+        asked = [action.record for action in client.took(Send) if isinstance(action.record, Ping)]
+        for ping in asked[1:]:  # the first one proved the connection
+            server.pong(ping.nonce)
+    assert client.state("a") == "alive"
+    server.frozen = True
+    client.call(plain=True)
+    client.advance(0.25)
+    assert client.state("a") == "suspect"
+    client.vanish(server)
