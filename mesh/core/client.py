@@ -102,7 +102,7 @@ class ClientCore:
             CallRequested: self._on_call,
             Received: self._on_received,
             Tick: self._on_tick,
-            CallAbandoned: lambda event, now: calls.abandoned(event.call),
+            CallAbandoned: lambda event, now: calls.abandoned(event.call, now),
             LinkUp: lambda event, now: links.up(event.conn_id, now),
             LinkDown: lambda event, now: links.down(event.conn_id, event.why, event.unsent, now),
             PeerAdded: lambda event, now: links.seen(event.peer, now),
@@ -127,7 +127,7 @@ class ClientCore:
         return actions
 
     def deadline(self) -> float | None:
-        """Return when the next Tick is due, None for never. O(1); may be early, never late."""
+        """Return when the next Tick is due, None for never. O(1)."""
         return self._timers.deadline()
 
     def views(self, now: float) -> list[ServerView]:
@@ -268,7 +268,7 @@ class ClientCore:
         for watch in list(self._watches):
             watch.error = error
             self._end_watch(watch)
-        self._links.close_all()
+        self._links.close_all(now)
 
     def _describe(self, call: PendingCall, now: float) -> str:
         return describe_servers(call.service, self._roster, now, peer=call.peer, plain=call.plain)

@@ -20,7 +20,7 @@ from mesh.core.liveness import State
 from mesh.core.peers import MESH, REP
 from mesh.core.profile import MethodProfile
 from mesh.core.routing import NONE, Pools, choose
-from mesh.core.wire import Call, Cancel, Detail, Reply, body_frames
+from mesh.core.wire import Call, Cancel, Detail, Reply, body_frames, largest_frame
 from mesh.errors import (
     CallError,
     CallTimeout,
@@ -119,27 +119,32 @@ class Dispatcher:
         else:
             self._wait(call)
 
-    def abandoned(self, call: PendingCall) -> None:
+    def abandoned(self, call: PendingCall, now: float) -> None:
         """Nobody waits for it any more."""
         if not call.done:
-            self._close(call, cancel=True)
+            self._close(call, now, cancel=True)
 
     def fail_all(self, error: MeshError, now: float) -> None:
         """End every open call."""
+        for call in self.open.values():
+            self._unqueue(call)  # none is to be sent in the place of another
         for call in list(self.open.values()):
-            self._fail(call, error, now)
+            self._fail(call, error, now, cancel=True)
 
     # -- what servers answer
 
     def reply(self, conn: Connection, reply: Reply, now: float) -> None:
         """An answer came to the call that this connection holds under this id."""
         call = conn.inflight.pop(reply.call_id, None)
-        server = conn.server
-        if server.pool == NONE:
-            self.place(server, now)
         if call is None:
             self.late += 1
-            return
+        else:
+            self._ended(call, conn, reply, now)
+        if conn.server.pool == NONE:
+            self.place(conn.server, now)
+
+    def _ended(self, call: PendingCall, conn: Connection, reply: Reply, now: float) -> None:
+        server = conn.server
         server.load = reply.load
         if call.at is conn:
             sent_at = call.sent_at
@@ -154,7 +159,7 @@ class Dispatcher:
                 call.at, call.sent_at = conn, sent_at
             call.body = reply.body  # type: ignore[assignment]
             call.finished_at = now
-            self._close(call)
+            self._close(call, now)
             self._out.append(Finish(call))
         else:
             self._failed(call, conn, sent_at, reply, now)
@@ -171,7 +176,7 @@ class Dispatcher:
             if call.at is conn:
                 call.at = None
             error = RemoteError(detail.message, code=code, type=detail.type, traceback=detail.traceback)
-            self._fail(call, error, now)
+            self._fail(call, error, now, cancel=True)
             return
         call.ended(conn, sent_at, now, f"refused, {detail.message or code.name}")
         pushed_back = code is Status.RESOURCE_EXHAUSTED
@@ -181,7 +186,8 @@ class Dispatcher:
             return  # a moved attempt; the latest one decides
         call.at = None
         call.overloaded = pushed_back
-        if pushed_back and not self._budget.withdraw(now):
+        again_here = call.tried is not None and call.tried.count(server) > 1
+        if (pushed_back or again_here) and not self._budget.withdraw(now):
             self._later(call, now)
         else:
             self._again(call, now)
@@ -249,10 +255,11 @@ class Dispatcher:
             self._expire(call, now)
             return
         conn = call.at
-        if conn is None:
-            if not call.waits_for:
+        if conn is None:  # it was refused, and waited for the budget
+            if self._budget.withdraw(now):
                 self._again(call, now)
-            self._timers.set(call, call.deadline)
+            else:
+                self._later(call, now)
             return
         if call.once:
             self.ask(conn, now)
@@ -326,7 +333,7 @@ class Dispatcher:
     def _send(self, call: PendingCall, server: Server, now: float) -> None:
         conn = server.active
         assert conn is not None, "a server in a pool has an active connection"
-        if server.body_max and call.octets > server.body_max:
+        if server.body_max and call.octets > server.body_max and largest_frame(call.body) > server.body_max:
             text = f"{call.method}: a body of {call.octets} octets; {server.name} takes {server.body_max} (body_max)."
             self._fail(call, LocalProtocolError(text), now)
             return
@@ -459,7 +466,7 @@ class Dispatcher:
         if call.done:
             return
         call.finished_at = now
-        self._close(call, cancel=cancel)
+        self._close(call, now, cancel=cancel)
         call.at = None
         if isinstance(error, CallError):
             error.method = call.method
@@ -469,7 +476,7 @@ class Dispatcher:
         call.error = error
         self._out.append(Finish(call))
 
-    def _close(self, call: PendingCall, *, cancel: bool = False) -> None:
+    def _close(self, call: PendingCall, now: float, *, cancel: bool = False) -> None:
         """The call is over: take it out of everything that still holds it."""
         call.done = True
         self._timers.clear(call)
@@ -477,11 +484,17 @@ class Dispatcher:
         if call.waits_for:
             self._unqueue(call)
         if cancel and call.at is not None:
-            call.at.inflight.pop(call.call_id, None)
             self._cancel(call, call.at)
+            self._release(call, call.at, now)
         if call.earlier:
             for conn, _ in call.earlier:
-                conn.inflight.pop(call.call_id, None)
+                self._release(call, conn, now)
+
+    def _release(self, call: PendingCall, conn: Connection, now: float) -> None:
+        """A connection does not hold the call any more, which may make room for another."""
+        conn.inflight.pop(call.call_id, None)
+        if conn.server.pool == NONE:
+            self.place(conn.server, now)
 
     def _new_key(self, call: PendingCall) -> bytes:
         return self._key_prefix + call.call_id.to_bytes(6, "big")

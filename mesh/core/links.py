@@ -254,10 +254,15 @@ class Links:
         if self._pools.place(server, pool, services) and pool != NONE:
             self.on_ready(server, now)
 
-    def close_all(self) -> None:
-        """Take every connection down."""
+    def close_all(self, now: float) -> None:
+        """Take every connection down, and dial no more."""
         for conn in list(self.conns.values()):
             self._close(conn)
+        for server in self._roster:
+            server.active = None
+            server.dial_at = 0.0
+            self._timers.clear(server)
+            self.place(server, now)
 
     def _dial(self, server: Server, now: float) -> None:
         server.dial_at = 0.0

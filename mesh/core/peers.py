@@ -22,6 +22,8 @@ PROTOCOLS = (MESH, FLP, REP)
 
 _CLOCK_AGE_MAX_S = 60.0
 """A clock offset older than this gives way to a less exact one: clocks drift."""
+_CLOCK_MAX_MS = 1 << 53
+"""No honest clock says more; deadlines on it still fit the 64 bits of a record."""
 
 
 class Connection:
@@ -89,7 +91,8 @@ class Connection:
         error = rtt / 2
         if pong.boot != self.boot or error <= self.clock_error_s or now - self.clock_at > _CLOCK_AGE_MAX_S:
             self.boot = pong.boot
-            self.clock_shift_s = pong.clock / 1000.0 - (sent_at + now) / 2 + error
+            clock = min(max(pong.clock, 0), _CLOCK_MAX_MS)
+            self.clock_shift_s = clock / 1000.0 - (sent_at + now) / 2 + error
             self.clock_error_s = error
             self.clock_at = now
 
