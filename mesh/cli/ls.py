@@ -1,0 +1,105 @@
+"""`mesh ls`: list the servers that are there, once or as they come and go."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from collections.abc import Sequence
+
+from mesh import Client, ServerView
+from mesh.cli.exits import Exit
+from mesh.cli.options import add_client_options, non_negative, open_client
+from mesh.cli.sightings import changes, settled
+from mesh.cli.signals import StopSignals
+from mesh.cli.text import compact, complain, milliseconds, printable
+
+__all__ = ["add_arguments", "run"]
+
+_WATCH_S = 0.05
+_EVENTS = {"+": "added", "=": "changed", "-": "removed"}
+_COLOURS = {"alive": "green", "suspect": "yellow", "draining": "yellow", "dead": "red", "waiting": "red"}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Describe the arguments."""
+    parser.description = "List the servers that are there, with what they offer and how they are."
+    parser.add_argument("--service", help="only servers that offer this service")
+    parser.add_argument(
+        "--wait",
+        type=non_negative,
+        metavar="SECONDS",
+        help="how long to listen (default: until nothing new came for half a second, at most 3)",
+    )
+    parser.add_argument(
+        "--watch", action="store_true", help="go on until Ctrl-C: + for a server that came, = that changed, - that left"
+    )
+    add_client_options(parser)
+    parser.add_argument("--json", action="store_true", help="one JSON object a line")
+
+
+def run(args: argparse.Namespace) -> int:
+    """List them; return the exit code."""
+    if args.watch:
+        with StopSignals() as signals, open_client(args) as client:
+            _watch(client, signals, args)
+        return Exit.OK
+    with open_client(args) as client:
+        servers = _offering(settled(client, args.wait), args.service)
+    if args.json:
+        for server in servers:
+            print(compact(dataclasses.asdict(server)))
+    elif servers:
+        _draw(servers)
+    else:
+        complain("no server was seen; start one with 'mesh serve', or listen longer with --wait")
+    return Exit.OK
+
+
+def _watch(client: Client, signals: StopSignals, args: argparse.Namespace) -> None:
+    before: list[ServerView] = []
+    while True:
+        after = _offering(client.servers(), args.service)
+        for sign, server in changes(before, after):
+            if args.json:
+                print(compact({"event": _EVENTS[sign], **dataclasses.asdict(server)}), flush=True)
+            else:
+                print(sign, " ".join(filter(None, _cells(server))), flush=True)
+        before = after
+        if signals.wait(_WATCH_S):
+            return
+
+
+def _offering(servers: Sequence[ServerView], service: str | None) -> list[ServerView]:
+    return [server for server in servers if service is None or service in server.services]
+
+
+def _draw(servers: Sequence[ServerView]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console()
+    if not console.is_terminal:
+        console.width = 10_000  # a program reads it: nothing may be cut off
+    table = Table(box=None, pad_edge=False)
+    for title in ("NAME", "STATE", "SERVICES", "ADDRESS", "RTT", "LEARNT", "VERSION", "NOTE"):
+        table.add_column(title, no_wrap=not console.is_terminal, justify="right" if title == "RTT" else "left")
+    for server in servers:
+        name, state, *rest = _cells(server)
+        table.add_row(Text(name), Text(state, style=_COLOURS.get(server.state, "")), *map(Text, rest))
+    console.print(table)
+
+
+def _cells(server: ServerView) -> list[str]:
+    rtt, learnt = milliseconds(server.rtt_s), "+".join(server.sources)
+    told = (
+        server.name,
+        server.state,
+        ",".join(server.services),
+        server.address,
+        rtt,
+        learnt,
+        server.version,
+        server.note,
+    )
+    return [printable(cell) for cell in told]

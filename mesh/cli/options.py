@@ -1,0 +1,58 @@
+"""Options that several commands have, and the client that follows from them."""
+
+from __future__ import annotations
+
+import argparse
+import re
+
+from mesh import Client
+
+__all__ = ["add_client_options", "add_mesh_options", "interfaces_of", "non_negative", "open_client", "positive"]
+
+
+def add_mesh_options(parser: argparse.ArgumentParser) -> None:
+    """Add what every command has: where to look, and for which mesh."""
+    parser.add_argument(
+        "--interface",
+        action="append",
+        metavar="NAME",
+        help="network interface for discovery, by name or address; may be repeated (default: MESH_INTERFACE)",
+    )
+    parser.add_argument("--realm", help="name of the mesh (default: MESH_REALM, else 'default')")
+
+
+def add_client_options(parser: argparse.ArgumentParser) -> None:
+    """Add what every command has that talks to servers."""
+    parser.add_argument(
+        "--server",
+        action="append",
+        metavar="ENDPOINT",
+        help="tcp://HOST:PORT of a server; may be repeated; nothing is discovered then (default: MESH_SERVERS)",
+    )
+    add_mesh_options(parser)
+
+
+def interfaces_of(args: argparse.Namespace) -> list[str] | None:
+    """Return the interfaces that were named, None for none."""
+    return [name for given in args.interface or () for name in re.split(r"[,\s]+", given) if name] or None
+
+
+def open_client(args: argparse.Namespace) -> Client:
+    """Return a client, to be closed by the caller. Raises ConfigError, DiscoveryError."""
+    return Client(args.server, not args.server, args.realm, interfaces_of(args))
+
+
+def positive(text: str) -> int:
+    """Read a number from 1 on."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text} is less than 1")
+    return number
+
+
+def non_negative(text: str) -> float:
+    """Read a finite number from 0 on."""
+    number = float(text)
+    if not 0 <= number < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is not a number from 0 on")
+    return number

@@ -1,0 +1,66 @@
+"""`mesh serve`: serve the services of a Python file or module until told to stop."""
+
+from __future__ import annotations
+
+import argparse
+
+from mesh import Server
+from mesh.cli.exits import Exit
+from mesh.cli.options import add_mesh_options, interfaces_of
+from mesh.cli.signals import StopSignals
+from mesh.cli.targets import services_of
+from mesh.cli.text import compact, printable
+
+__all__ = ["add_arguments", "run"]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Describe the arguments."""
+    parser.description = (
+        "Serve until Ctrl-C or SIGTERM; then stop advertising, finish the calls that run, and exit. "
+        "A second signal exits at once."
+    )
+    parser.add_argument(
+        "targets",
+        nargs="+",
+        metavar="TARGET",
+        help="FILE.py (every Service at its top level), FILE.py:NAME, MODULE:NAME, or the built-in 'echo'",
+    )
+    parser.add_argument("--name", help="for people (default: the first service's name and a part of the server's id)")
+    parser.add_argument(
+        "--bind",
+        default="tcp://*:0",
+        metavar="ENDPOINT",
+        help="tcp://HOST:PORT; port 0 is any free one (default: %(default)s)",
+    )
+    advertise = parser.add_mutually_exclusive_group()
+    advertise.add_argument("--no-advertise", action="store_true", help="do not make it known by mDNS")
+    advertise.add_argument(
+        "--advertise", metavar="ENDPOINT", help="where others reach it, if that is not what it binds"
+    )
+    add_mesh_options(parser)
+    parser.add_argument("--json", action="store_true", help="say what is served as one JSON object")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Serve; return when it was told to stop and has done so."""
+    services = [service for target in args.targets for service in services_of(target)]
+    server = Server(
+        *services,
+        bind=args.bind,
+        name=args.name,
+        advertise=args.advertise or not args.no_advertise,
+        realm=args.realm,
+        interfaces=interfaces_of(args),
+    )
+    with StopSignals() as signals, server:
+        names = [service.name for service in services]
+        if args.json:
+            said = {"name": server.name, "peer_id": server.peer_id, "services": names, "endpoints": server.endpoints}
+            said["methods"] = [method for service in services for method in service.methods]
+            print(compact(said), flush=True)
+        else:
+            where = ", ".join(server.endpoints)
+            print(f"serving {', '.join(names)} as {printable(server.name)} on {where}", flush=True)
+        signals.wait()
+    return Exit.OK

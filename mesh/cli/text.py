@@ -1,0 +1,77 @@
+"""What is written: sentences on standard error, values as JSON, and nothing that could steer a terminal."""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+__all__ = ["compact", "complain", "has_bytes", "milliseconds", "pretty", "printable"]
+
+
+def complain(sentence: str) -> None:
+    """Write one sentence to standard error."""
+    print(f"mesh: {printable(sentence)}", file=sys.stderr, flush=True)
+
+
+def printable(text: str) -> str:
+    """Return text of others, such as a server's name, with what could move the cursor or change colours escaped."""
+    if text.isprintable():
+        return text
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape", "surrogatepass").decode()
+        for character in text
+    )
+
+
+def compact(value: object) -> str:
+    """Return a value as JSON on one line; see `pretty`."""
+    return json.dumps(_plain(value), ensure_ascii=_ascii_only())
+
+
+def pretty(value: object) -> str:
+    """Return a value as JSON on several lines.
+
+    What JSON does not have becomes text: bytes in base64 (RFC 4648 section 4), dates in ISO 8601, `nan` and `inf`.
+    """
+    return json.dumps(_plain(value), ensure_ascii=_ascii_only(), indent=2)
+
+
+def has_bytes(value: object) -> bool:
+    """Tell whether `pretty` has to write something in base64."""
+    if isinstance(value, Mapping):
+        return any(has_bytes(key) or has_bytes(item) for key, item in value.items())
+    if isinstance(value, list | tuple):
+        return any(map(has_bytes, value))
+    return isinstance(value, bytes)
+
+
+def milliseconds(seconds: float | None) -> str:
+    """Return a duration for people, with three digits that count."""
+    return "" if seconds is None else f"{seconds * 1000:.3g} ms"
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {_key(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode()
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    return value.isoformat() if hasattr(value, "isoformat") else str(value)
+
+
+def _key(key: Any) -> str:
+    plain = _plain(key)
+    return plain if isinstance(plain, str) else json.dumps(plain)
+
+
+def _ascii_only() -> bool:
+    return (sys.stdout.encoding or "").lower().replace("-", "") != "utf8"
