@@ -70,6 +70,11 @@ class DuplicateWindow(Generic[W]):
         self._running[key] = entry
         return entry
 
+    def is_joined(self, key: bytes) -> bool:
+        """Return whether anybody waits for a running key besides its first asker."""
+        entry = self._running.get(key)
+        return entry is not None and bool(entry.joined)
+
     def finish(self, key: bytes, answer: Answered, now: float) -> list[W]:
         """Remember the answer; return the askers that joined meanwhile."""
         entry = self._running.pop(key)

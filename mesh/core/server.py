@@ -31,7 +31,6 @@ from mesh.core.wire import (
     Reply,
     ServerState,
     body_frames,
-    body_octets,
     decode,
     encode,
     largest_frame,
@@ -159,7 +158,7 @@ class ServerCore:
         )
         self._open: dict[tuple[bytes, int], Work] = {}
         """Admitted calls of mesh/1 clients, for CANCEL."""
-        self._clients: dict[bytes, Envelope] = {}
+        self._clients: dict[bytes, None] = {}
         """Mesh/1 clients that spoke, to be told when the state changes."""
         self._builtin: dict[str, Callable[[float], Body]] = {}
         self._default = config.default_method or self._only_raw()
@@ -262,12 +261,14 @@ class ServerCore:
         except RemoteProtocolError as error:
             self.garbage += 1
             self._out.append(Notice("garbage", f"a client sent {error}"))
-            detail = Detail(message=str(error), limit=str(error).partition(":")[0])
+            limit = str(error).partition(":")[0]
+            detail = Detail(message=str(error), limit=limit if limit.endswith("_max") else "")
             self._post(client, envelope, Reply(0, Status.INVALID_ARGUMENT, b"", self.admitted, detail))
             return
         self.unknown_records += message.unknown
-        if client not in self._clients:
-            self._meet(client, envelope)
+        # A REQ socket waits for one answer and hears nothing else.
+        if client not in self._clients and not envelope:
+            self._meet(client)
         for record in message.records:
             if type(record) is Call:
                 self._on_call(client, envelope, record, now)
@@ -276,7 +277,7 @@ class ServerCore:
                 self._post(client, envelope, *((self._hello, pong) if record.hello else (pong,)))
             elif type(record) is CancelRecord:
                 work = self._open.get((client, record.call_id))
-                if work is not None:
+                if work is not None and not self._duplicates.is_joined(work.key):
                     work.cancelled = True
                     if work.started_at:
                         self._out.append(Cancel(work))
@@ -416,11 +417,10 @@ class ServerCore:
             if event.detail is not None:
                 stats.last_error = f"{event.detail.type}: {event.detail.message}"[:200]
         body, status, detail = event.body, event.status, event.detail
-        if type(body) is not bytes or len(body) > self._limits.inline_max:
-            octets = body_octets(body)
-            if largest_frame(body) > self._limits.body_max or len(body_frames(body)) > self._limits.frames_max:
-                text = f"{work.method} returned {octets} octets; body_max is {self._limits.body_max}"
-                body, status, detail = b"", Status.INTERNAL, Detail(message=text, limit="body_max")
+        if type(body) is not bytes or len(body) > self._limits.body_max:
+            problem = self._answer_over_limit(work.method, body)
+            if problem is not None:
+                body, status, detail = b"", Status.INTERNAL, problem
         self._done(work, body, status, detail, now)
         lane = work.lane
         lane.running -= 1
@@ -430,6 +430,17 @@ class ServerCore:
                 self._drop(work, now)
             else:
                 self._start(work, lane, now)
+
+    def _answer_over_limit(self, method: str, body: Body) -> Detail | None:
+        limits = self._limits
+        largest, count = largest_frame(body), len(body_frames(body))
+        if largest > limits.body_max:
+            text = f"{method} returned a frame of {largest} octets; body_max is {limits.body_max}"
+            return Detail(message=text, limit="body_max")
+        if count > limits.frames_max:
+            text = f"{method} returned {count} frames; frames_max is {limits.frames_max}"
+            return Detail(message=text, limit="frames_max")
+        return None
 
     def _drop(self, work: Work, now: float) -> None:
         """Do not run it: nobody waits. Whoever joined it meanwhile is refused, and may ask again."""
@@ -480,11 +491,10 @@ class ServerCore:
     def _pong(self, nonce: int, now: float) -> Pong:
         return Pong(nonce, self._identity.boot, int(now * 1000.0), self.state, self.admitted, self._config.window)
 
-    def _meet(self, client: bytes, envelope: Envelope) -> None:
+    def _meet(self, client: bytes) -> None:
         if len(self._clients) >= self._config.clients_max:
             del self._clients[next(iter(self._clients))]
-        if not envelope:
-            self._clients[client] = envelope
+        self._clients[client] = None
 
     def forget_client(self, client: bytes) -> None:
         """The transport says that a client is gone."""

@@ -59,10 +59,8 @@ START = 100.0
 EPSILON = 1e-6
 
 
-class match:
-    """Equals any value of a type whose named fields are equal: `match(Send, conn_id=3, record=match(Ping))`."""
-
-    def __init__(self, kind: type, /, **fields: object) -> None:
+class _Match:
+    def __init__(self, kind: type, fields: dict[str, object]) -> None:
         self._kind = kind
         self._fields = fields
 
@@ -76,6 +74,11 @@ class match:
     def __repr__(self) -> str:
         fields = ", ".join(f"{name}={value!r}" for name, value in self._fields.items())
         return f"{self._kind.__name__}({fields}, ...)"
+
+
+def match(kind: type, /, **fields: object) -> Any:
+    """Return what equals any value of a type whose named fields are equal: `match(Send, record=match(Ping))`."""
+    return _Match(kind, fields)
 
 
 def peer(

@@ -740,7 +740,7 @@ def test_an_answer_after_the_deadline_is_late(client: Client) -> None:
 def test_an_abandoned_call_is_cancelled_and_never_finished(client: Client) -> None:
     far = client.join("a")
     call = client.call()
-    assert client.abandon(call) == [Send(far.conn_id or call.call_id, match(Cancel, call_id=call.call_id))]  # type: ignore[arg-type]
+    assert client.abandon(call) == [Send(far.conn_id or call.call_id, match(Cancel, call_id=call.call_id))]
     assert client.finished == []
     assert client.abandon(call) == []
 

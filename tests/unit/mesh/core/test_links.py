@@ -70,7 +70,7 @@ def test_a_record_alone_never_gets_a_call(client: Client) -> None:
 def test_an_established_link_is_asked_for_a_pong_and_a_hello(client: Client) -> None:
     client.feed(PeerAdded(peer("a", "10.0.0.1:1")))
     conn_id = conn_of(client, "10.0.0.1:1")
-    assert client.feed(LinkUp(conn_id)) == [Send(conn_id, match(Ping, hello=True))]  # type: ignore[arg-type]
+    assert client.feed(LinkUp(conn_id)) == [Send(conn_id, match(Ping, hello=True))]
     assert client.feed(LinkUp(conn_id)) == []
 
 
