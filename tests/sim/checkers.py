@@ -1,4 +1,4 @@
-"""What must be true of every world, judged from outside: from what callers and handlers saw, not from what the cores say.
+"""What must be true of every world, judged from outside: from what callers and handlers saw, not what the cores say.
 
 Each checker returns one line for each violation. Only `leftovers` and `Bounds` look at the cores, for what cannot be
 seen from outside.

@@ -6,8 +6,9 @@
     > advance 0.1s
        0.0012  c1 notes: s1 (tcp://10.0.0.2:5555) is alive
 
-`play` gives the whole text with the traces as they are now; `pytest tests/sim --rewrite` writes it to the file, to be reviewed
-like code. Each command is one small function below. After the last one every fault is mended, and the checkers judge the world.
+`play` gives the whole text with the traces as they are now; `pytest tests/sim --rewrite` writes it to the file, to be
+reviewed like code. Each command is one small function below. After the last one every fault is mended, and the checkers
+judge the world.
 """
 
 from __future__ import annotations
@@ -120,9 +121,9 @@ class Scenario:
 
     def _call(self, method: str, *options: str) -> None:
         """`call echo [times 10] [every 2ms] [timeout 1s] [at s1] [from c2]`."""
-        given = dict(zip(options[::2], options[1::2], strict=True))
-        if given.keys() - {"times", "every", "timeout", "at", "from"}:
-            raise ScenarioError(f"a call takes no {', '.join(given)}")
+        given = dict(zip(options[::2], options[1::2], strict=False))
+        if len(options) % 2 or given.keys() - {"times", "every", "timeout", "at", "from"}:
+            raise ScenarioError(f"a call takes no {' '.join(options)}")
         gap_s = _seconds(given.get("every", "0s"))
         for _ in range(int(given.get("times", "1"))):
             self.world.call(

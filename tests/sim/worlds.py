@@ -31,9 +31,14 @@ def random_world(seed: int, servers: int | None = None, calls: int = 400) -> tup
             drain_s=rng.choice((0.05, 2.0)),
         ),
     )
-    capacity_per_s = (handlers.threads or 1) / (takes.least_s + takes.more_s)
     # Even the servers that are spared must be able to do all of it, or calls fail for want of room.
-    per_s = min(1000.0, 0.5 * capacity_per_s * max(1, spared), calls / 1.0)
+    busy_s = (takes.least_s + takes.more_s) / (handlers.threads or 1)
+    window = min(world.client_config.window_max, world.server_config.window, world.server_config.admitted_max)
+    delay = world.faults.delay
+    round_trip_s = busy_s + 2 * (delay.least_s + delay.more_s) + 2 * world.faults.loss
+    # Some worlds are long enough for heartbeats to end links and for windows of keys to be asked again.
+    lasting_s = rng.choice((1.0, 3.0, 10.0))
+    per_s = min(calls / lasting_s, 0.5 * max(1, spared) / busy_s, 0.3 * max(1, spared) * window / round_trip_s)
     return world, Workload(calls=calls, per_s=per_s, timeout_s=8.0, once=rng.choice((0.0, 0.2, 0.8)))
 
 

@@ -1,0 +1,177 @@
+"""Breaks the cores on purpose: a checker that finds nothing then proves nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import pytest
+
+from mesh.config import ServerConfig
+from mesh.core.budget import RetryBudget
+from mesh.core.calls import PendingCall
+from mesh.core.dispatch import Dispatcher
+from mesh.core.duplicates import DuplicateWindow
+from mesh.core.links import Links
+from mesh.core.peers import Connection, Server
+from mesh.core.roster import Roster
+from mesh.core.routing import NONE
+from mesh.core.server import ServerCore
+from mesh.sim import Bout, Faults, Handlers, Spread, Workload, World
+from tests.sim.checkers import leftovers, run_checked
+
+
+def judged(faults: Faults | None = None, timeout_s: float = 2.0, per_s: float = 60.0, **traits: Any) -> str:
+    """Return what is wrong with a world of three servers after five seconds of calls."""
+    world = World(5, servers=3, clients=2, faults=faults, handlers=Handlers(Spread(0.005), threads=8), **traits)
+    workload = Workload(calls=int(5 * per_s), per_s=per_s, timeout_s=timeout_s, once=0.5)
+    return "\n".join(run_checked(world, workload))
+
+
+CUTS = Faults(partition=Bout(0.2, Spread(0.3, 2.0)), spared=0)
+PAUSES = Faults(pause=Bout(0.2, Spread(0.5, 3.0)), spared=1)
+CRASHES = Faults(crash=Bout(0.1, Spread(0.2)), spared=1)
+
+
+@pytest.mark.parametrize("faults", [CUTS, PAUSES, CRASHES])
+def test_cores_as_they_are_break_nothing(faults: Faults) -> None:
+    assert judged(faults) == ""
+
+
+def test_call_that_runs_twice_on_one_server_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(DuplicateWindow, "find", lambda self, key, now: None)
+    monkeypatch.setattr(DuplicateWindow, "finish", lambda self, key, answer, now: [])
+    assert "must not run twice and ran on" in judged(CUTS, timeout_s=6.0, per_s=300.0)
+
+
+def test_call_that_runs_on_two_servers_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    introduce = Roster._introduce
+
+    def forget_what_must_run_once(roster: Roster, server: Server, hello: Any) -> None:
+        introduce(roster, server, msgspec.structs.replace(hello, once=[]))
+
+    monkeypatch.setattr(Roster, "_introduce", forget_what_must_run_once)
+    assert "must not run twice and ran on" in judged(CRASHES)
+
+
+def test_stale_run_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    on_call = ServerCore._on_call
+
+    def believe_all_deadlines(core: ServerCore, client: bytes, envelope: Any, call: Any, now: float) -> None:
+        on_call(core, client, envelope, msgspec.structs.replace(call, deadline=0), now)
+
+    monkeypatch.setattr(ServerCore, "_on_call", believe_all_deadlines)
+    assert "after its deadline (clock error" in judged(PAUSES, timeout_s=0.3)
+
+
+def test_wrong_answer_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    reply = Dispatcher.reply
+
+    def mix_up(calls: Dispatcher, conn: Connection, answer: Any, now: float) -> None:
+        reply(calls, conn, msgspec.structs.replace(answer, call_id=next(iter(conn.inflight), answer.call_id)), now)
+
+    monkeypatch.setattr(Dispatcher, "reply", mix_up)
+    assert "was answered with" in judged(Faults(delay=Spread(0.1, 0.1)))
+
+
+def test_call_that_ends_twice_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    fail = Dispatcher._fail
+
+    def fail_twice(calls: Dispatcher, call: PendingCall, *arguments: Any, **options: Any) -> None:
+        fail(calls, call, *arguments, **options)
+        calls._out.append(calls._out[-1])
+
+    monkeypatch.setattr(Dispatcher, "_fail", fail_twice)
+    assert "ended 2 times" in judged()
+
+
+def test_call_that_ends_after_its_deadline_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Dispatcher, "_expire", lambda self, call, now: None)
+    assert "s after its deadline" in judged(Faults(crash=Bout(0.05, Spread(60.0))), timeout_s=0.5)
+
+
+def test_call_that_never_ends_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    reply = Dispatcher.reply
+
+    def lose_some(calls: Dispatcher, conn: Connection, answer: Any, now: float) -> None:
+        if answer.call_id % 10:
+            reply(calls, conn, answer, now)
+
+    monkeypatch.setattr(Dispatcher, "reply", lose_some)
+    monkeypatch.setattr(Dispatcher, "timer", lambda self, call, now: None)
+    found = judged()
+    assert "never ended" in found
+    assert "open calls" in found
+
+
+def test_call_that_fails_although_a_server_was_well_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Dispatcher, "_move", lambda self, call, why, now, free: False)
+    assert "may be repeated and ended with CallTimeout" in judged(PAUSES, timeout_s=0.5)
+
+
+def test_window_that_is_overrun_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    place = Links.place
+
+    def place_whatever_is_in_flight(links: Links, server: Server, now: float) -> None:
+        window, server.window = server.window, 1_000_000
+        place(links, server, now)
+        server.window = window
+
+    monkeypatch.setattr(Links, "place", place_whatever_is_in_flight)
+    assert "its window is 1" in judged(Faults(delay=Spread(0.05)), server_config=ServerConfig(window=1))
+
+
+def test_server_that_admits_too_much_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    admit = ServerCore._admit
+
+    def admit_all(core: ServerCore, work: Any, now: float) -> None:
+        core._config, config = ServerConfig(), core._config
+        admit(core, work, now)
+        core._config = config
+
+    monkeypatch.setattr(ServerCore, "_admit", admit_all)
+    slow = Faults(slow=Bout(0.05, Spread(10.0)), slow_factor=100.0)
+    assert "has admitted" in judged(slow, server_config=ServerConfig(admitted_max=2))
+
+
+def test_retries_beyond_the_budget_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    def pay_always(budget: RetryBudget, now: float) -> bool:
+        budget.spent += 10
+        return True
+
+    monkeypatch.setattr(RetryBudget, "withdraw", pay_always)
+    slow = Faults(slow=Bout(0.05, Spread(10.0)), slow_factor=300.0)
+    assert "its budget was" in judged(slow)
+
+
+LEFT: list[tuple[str, Callable[[World], object]]] = [
+    ("c1 is left with 1 open calls", lambda world: world.clients["c1"].core._dispatcher.open.update({1: _call()})),
+    ("c1 is left with 1 queues", lambda world: world.clients["c1"].core._dispatcher._wait(_call())),
+    ("c1 is left with 1 deadlines of calls", lambda world: world.clients["c1"].core._timers.set(_call(), 1e9)),
+    ("s1 is left with 1 admitted calls", lambda world: setattr(world.servers["s1"].core, "admitted", 1)),
+]
+
+
+def _call() -> PendingCall:
+    call = PendingCall("sim.echo", b"", 0, 0.0, 1e9)
+    call.call_id = 1
+    return call
+
+
+@pytest.mark.parametrize(("complaint", "leave"), LEFT)
+def test_what_is_left_behind_is_found(complaint: str, leave: Callable[[World], object]) -> None:
+    world = World(1, servers=1)
+    world.run(Workload(calls=5))
+    assert leftovers(world) == []
+    leave(world)
+    assert complaint in leftovers(world)
+
+
+def test_server_of_no_pool_is_never_asked() -> None:
+    """What `place_whatever_is_in_flight` above relies on: a full window takes a server out of its pools."""
+    world = World(1, servers=1, server_config=ServerConfig(window=1), faults=Faults(delay=Spread(0.01)))
+    world.advance(0.2)
+    world.call("c1")
+    (conn,) = world.clients["c1"].core._links.conns.values()
+    assert conn.server.pool == NONE
