@@ -64,7 +64,7 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
         "-s", dest="order", metavar="[-]FIELD", type=_order, default=Order(), help="sort; with - the highest first"
     )
     parser.add_argument("-f", dest="filter", metavar="WORDS", default="", help="only servers that have these words")
-    parser.add_argument("--all", action="store_true", help="keep the servers that are gone")
+    parser.add_argument("--all", action="store_true", help="also servers that are gone, or of other realms")
     parser.add_argument("--once", action="store_true", help="print one table after SECONDS and end")
     parser.add_argument("--json", action="store_true", help="print one JSON object for each server, one a line")
     parser.add_argument("--interface", action="append", metavar="NAME|ADDRESS", help="for mDNS; may be repeated")
@@ -115,7 +115,7 @@ async def _screens(
 ) -> AsyncGenerator[Screen, None]:
     """Yield what there is to show: at once, without rates, and then every SECONDS, `count` times or until the end."""
     loop = asyncio.get_running_loop()
-    board = Board(keep_gone=options.all)
+    board = Board(everything=options.all)
     probe = Probe(client)
     try:
         await probe.settle()
@@ -162,6 +162,9 @@ async def _show(screens: AsyncIterator[Screen], options: argparse.Namespace, sto
     from mesh.top.terminal import Terminal
     from mesh.top.view import View
 
+    # What somebody exported once (readline does) would be believed for ever, whatever the size is by now.
+    for name in ("COLUMNS", "LINES"):
+        os.environ.pop(name, None)
     controls = Controls(options.order, options.filter)
     shown: Screen | None = None
 

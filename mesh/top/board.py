@@ -48,6 +48,8 @@ class Screen:
 
     clock: str
     rows: tuple[Row, ...]
+    strangers: int
+    """Servers of other realms that were left out."""
     totals: Totals
     history: tuple[float, ...]
     """Calls per second over all servers, the newest last."""
@@ -71,25 +73,28 @@ class Board:
     """Takes in one snapshot after the other.
 
     Args:
-        keep_gone: Whether rows of servers that are gone stay; else they leave after half a minute.
+        everything: Whether servers of other realms have rows, and those that are gone keep theirs; else these leave
+            after half a minute.
     """
 
-    def __init__(self, *, keep_gone: bool = False) -> None:
-        self._keep_gone = keep_gone
+    def __init__(self, *, everything: bool = False) -> None:
+        self._everything = everything
         self._servers: dict[str, _Memory] = {}
         self._events: deque[Event] = deque(maxlen=_EVENTS_MAX)
         self._history: deque[float] = deque(maxlen=_HISTORY_MAX)
 
     def update(self, snapshot: Snapshot) -> Screen:
         """Take in a snapshot and return what there is to show now."""
-        for view in snapshot.servers:
+        shown = [view for view in snapshot.servers if self._everything or view.state != "ignored"]
+        for view in shown:
             self._see(view, snapshot)
-        self._miss(snapshot)
+        self._miss(shown, snapshot)
         rows = tuple(memory.row for memory in self._servers.values() if memory.row is not None)
         totals = totals_of(rows)
         if totals.calls_per_s is not None:
             self._history.append(totals.calls_per_s)
-        return Screen(snapshot.clock, rows, totals, tuple(self._history), tuple(self._events))
+        strangers = len(snapshot.servers) - len(shown)
+        return Screen(snapshot.clock, rows, strangers, totals, tuple(self._history), tuple(self._events))
 
     def _see(self, view: ServerView, snapshot: Snapshot) -> None:
         memory = self._servers.get(view.peer_id)
@@ -109,10 +114,10 @@ class Board:
         if kind:
             self._happened(snapshot, kind, memory.row)
 
-    def _miss(self, snapshot: Snapshot) -> None:
+    def _miss(self, shown: list[ServerView], snapshot: Snapshot) -> None:
         """Look after the servers that are not known any more."""
-        known = {view.peer_id for view in snapshot.servers}
-        addresses = {view.address for view in snapshot.servers}
+        known = {view.peer_id for view in shown}
+        addresses = {view.address for view in shown}
         gone: list[tuple[float, str]] = []
         for peer_id, memory in list(self._servers.items()):
             if peer_id in known or memory.row is None:
@@ -134,7 +139,7 @@ class Board:
             del self._servers[peer_id]
 
     def _is_over(self, gone_at: float, now: float) -> bool:
-        return not self._keep_gone and now - gone_at >= _GONE_KEPT_S
+        return not self._everything and now - gone_at >= _GONE_KEPT_S
 
     def _happened(self, snapshot: Snapshot, kind: str, row: Row) -> None:
         detail = " ".join((row.address, ",".join(row.services))) if kind == "appeared" else row.note

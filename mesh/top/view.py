@@ -76,6 +76,8 @@ class View:
         for state, count in totals.states.items():
             line.append(f", {count} {state}", _STATE_STYLES.get(state, ""))
         line.append(f"{_GAP}{totals.services} service{'' if totals.services == 1 else 's'}")
+        if self._screen.strangers:
+            line.append(f"{_GAP}{self._screen.strangers} more in other realms", "dim")
         return line
 
     def _pace(self, width: int, *, ascii_only: bool) -> Text:

@@ -47,7 +47,6 @@ def test_a_server_that_stopped_answering_has_no_rate_when_it_answers_again() -> 
         (["alive", "suspect", "dead", "dead"], ["appeared", "suspect", "lost"]),
         (["alive", "connecting", "waiting", "alive"], ["appeared", "lost", "back"]),
         (["alive", "draining"], ["appeared", "draining"]),
-        (["ignored"], ["ignored"]),
     ],
 )
 def test_changes_of_state_are_events(states: list[str], kinds: list[str]) -> None:
@@ -78,7 +77,7 @@ def test_who_is_gone_stays_for_half_a_minute() -> None:
 
 
 def test_who_is_gone_stays_for_good_where_that_is_wanted() -> None:
-    board = Board(keep_gone=True)
+    board = Board(everything=True)
     board.update(snapshot(0, view()))
     board.update(snapshot(1))
     assert [row.state for row in board.update(snapshot(9999)).rows] == ["gone"]
@@ -116,9 +115,20 @@ def test_a_successor_at_the_same_address_takes_the_row() -> None:
 
 
 def test_what_is_remembered_has_a_bound() -> None:
-    board = Board(keep_gone=True)
+    board = Board(everything=True)
     for number in range(250):
         screen = board.update(snapshot(number, view(peer_id=f"id-{number}", address=f"tcp://127.0.0.1:{number + 1}")))
     assert len(screen.rows) == 101
     assert len(screen.events) == 100
     assert {row.peer_id for row in screen.rows} == {f"id-{number}" for number in range(149, 250)}
+
+
+def test_servers_of_other_realms_are_counted_and_shown_only_on_demand() -> None:
+    look = snapshot(0, view(peer_id="a"), view(peer_id="b", state="ignored", note="it is in realm 'x'"))
+    screen = Board().update(look)
+    assert [row.peer_id for row in screen.rows] == ["a"]
+    assert screen.strangers == 1
+    screen = Board(everything=True).update(look)
+    assert [row.peer_id for row in screen.rows] == ["a", "b"]
+    assert screen.strangers == 0
+    assert events(screen)[-1] == ("ignored", "calc-1", "it is in realm 'x'")

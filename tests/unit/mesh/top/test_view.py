@@ -90,6 +90,11 @@ def test_an_empty_screen_says_why() -> None:
     assert "none of 2 servers fits the filter" in "\n".join(shown(screen_of(2), controls=Controls(filter="x")))
 
 
+def test_servers_of_other_realms_are_mentioned() -> None:
+    stranger = view(state="ignored")
+    assert "0 servers  0 services  1 more in other realms" in shown(Board().update(snapshot(0, stranger)))[0]
+
+
 def test_the_last_line_says_that_the_screen_stands_still_or_what_is_typed() -> None:
     assert shown(screen_of(1), controls=Controls(paused=True))[-1].startswith(" PAUSED ")
     assert shown(screen_of(1), controls=Controls(typing=True, filter="ab"))[-1].startswith("filter: ab ")
