@@ -1,6 +1,6 @@
 # Sourced by the other scripts: finds Python, keeps the virtual environment up to date.
 #
-#   ensure_extras test[,check]    afterwards "$python" has the project, editable, with these extras
+#   ensure_extras [test[,check]]    afterwards "$python" has the project, editable, with these extras
 #
 # MESH_VENV names the environment; the default is .venv in the project.
 
@@ -40,13 +40,16 @@ make_venv() {
 
 ensure_extras() {
     # What was installed is remembered whole, together with where from: a stamp by date lies after a checkout.
-    local stamp=$venv/.installed-$1 wanted
+    local extras=${1-} stamp wanted
     wanted=$project$'\n'$(<"$project/pyproject.toml")
-    if [[ -x $python && -f $stamp && $(<"$stamp") == "$wanted" ]]; then
-        return
-    fi
+    # Where no extras are wanted, an installation with any will do.
+    for stamp in "$venv"/.installed-${extras:-*}; do
+        if [[ -x $python && -f $stamp && $(<"$stamp") == "$wanted" ]]; then
+            return
+        fi
+    done
     "$python" -m pip --version >/dev/null 2>&1 || make_venv
-    "$python" -m pip install --quiet --disable-pip-version-check --editable "$project[$1]" >&2 ||
-        fail "pip could not install freelance-mesh[$1] into $venv; its message is above"
-    printf '%s\n' "$wanted" >"$stamp"
+    "$python" -m pip install --quiet --disable-pip-version-check --editable "$project${extras:+[$extras]}" >&2 ||
+        fail "pip could not install freelance-mesh${extras:+[$extras]} into $venv; its message is above"
+    printf '%s\n' "$wanted" >"$venv/.installed-${extras:-alone}"
 }
