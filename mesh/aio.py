@@ -20,6 +20,7 @@ from mesh.core.view import ServerView
 from mesh.environment import chosen_interfaces, chosen_realm, chosen_servers
 from mesh.errors import ClosedError
 from mesh.hosting import ServerParts
+from mesh.io.context import check_process, process_mark
 from mesh.io.hosts import LoopHost
 from mesh.io.loop import LoopDriver
 from mesh.reply import Reply
@@ -65,6 +66,7 @@ class AsyncClient:
         *,
         browser: Browser | None = None,
     ) -> None:
+        self._mark = process_mark()
         self._config = config or ClientConfig()
         browsers: list[Browser] = []
         peers = chosen_servers(servers)
@@ -196,8 +198,9 @@ class AsyncClient:
 
     async def close(self) -> None:
         """Fail the open calls with ClosedError and release everything; a second time does nothing."""
-        await asyncio.to_thread(self._discovery.stop)
+        check_process(self._mark)
         self._driver.close()
+        await asyncio.to_thread(self._discovery.stop)
 
     async def __aenter__(self) -> Self:
         """Return itself."""
@@ -306,13 +309,15 @@ class AsyncServer:
         if self._host is None:
             raise ClosedError("this server was not started")
         try:
-            await asyncio.wait_for(self._finished.wait(), timeout)
+            async with asyncio.timeout(timeout):
+                await self._finished.wait()
         except TimeoutError:
             return False
         return True
 
     async def stop(self) -> None:
         """Stop advertising, refuse new calls, finish those that run (bounded by `drain_s`), say goodbye."""
+        check_process(self._parts.mark)
         if self._host is None or self._stopped:
             return
         self._stopped = True

@@ -27,6 +27,7 @@ from mesh.core.server import ServerCore, ServerIdentity
 from mesh.environment import chosen_interfaces, chosen_realm
 from mesh.errors import ConfigError
 from mesh.introspection import Introspection
+from mesh.io.context import process_mark
 from mesh.io.link import AddressInUse, ServerLink
 from mesh.io.retry import retrying
 from mesh.runner import MethodRunner
@@ -86,6 +87,8 @@ class ServerParts:
         self.name = name if name is not None else f"{names[0]}-{self.peer_id[:4]}"
         self._interfaces = chosen_interfaces(interfaces)
         self._advertise = advertise
+        self.mark = process_mark()
+        """Of the process that made it: nothing of a server survives a fork."""
         self.endpoints: tuple[str, ...] = ()
         """Where it listens, once bound."""
         self.methods: dict[str, Method] = {

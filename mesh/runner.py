@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Mapping
 
 from mesh.core.events import ReplyGiven
-from mesh.core.server import Work
 from mesh.core.wire import Detail, pack_body
+from mesh.core.work import Work
 from mesh.failure import describe_error
 from mesh.request import Request
 from mesh.service import Method

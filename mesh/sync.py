@@ -20,6 +20,7 @@ from mesh.core.view import ServerView
 from mesh.environment import chosen_interfaces, chosen_realm, chosen_servers
 from mesh.errors import ClosedError
 from mesh.hosting import ServerParts
+from mesh.io.context import check_process, process_mark
 from mesh.io.hosts import ThreadHost
 from mesh.io.thread import ThreadDriver
 from mesh.reply import Reply
@@ -65,6 +66,7 @@ class Client:
         *,
         browser: Browser | None = None,
     ) -> None:
+        self._mark = process_mark()
         self._config = config or ClientConfig()
         browsers: list[Browser] = []
         peers = chosen_servers(servers)
@@ -184,8 +186,9 @@ class Client:
 
     def close(self) -> None:
         """Fail the open calls with ClosedError and release everything; a second time does nothing."""
-        self._discovery.stop()
+        check_process(self._mark)
         self._driver.close()
+        self._discovery.stop()
 
     def __enter__(self) -> Self:
         """Return itself."""
@@ -298,6 +301,7 @@ class Server:
 
     def stop(self) -> None:
         """Stop advertising, refuse new calls, finish those that run (bounded by `drain_s`), say goodbye."""
+        check_process(self._parts.mark)
         with self._stopping:
             if self._host is None or self._stopped:
                 return

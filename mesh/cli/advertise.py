@@ -77,7 +77,7 @@ def _numeric(address: Address) -> tuple[Address, ...]:
         return (address,)
     try:
         found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
-    except OSError as error:
-        reason = error.strerror or error
+    except (OSError, UnicodeError) as error:  # the second for a label that DNS cannot hold
+        reason = getattr(error, "strerror", None) or error
         raise UsageError(f"host {address.host!r} cannot be resolved ({reason}); give its numeric address") from None
     return tuple(dict.fromkeys(Address(str(entry[4][0]), address.port) for entry in found))

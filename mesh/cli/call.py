@@ -24,6 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "arguments",
         nargs="*",
+        default=[],
         metavar="ARG",
         help="JSON where it parses, else text; '-' alone reads standard input: a JSON array holds the arguments in "
         "order, an object holds them by name, and anything else is the only one; after '--' they may begin with '-'",

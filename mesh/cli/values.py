@@ -23,7 +23,7 @@ def typed_arguments(words: Sequence[str]) -> tuple[list[Any], dict[str, Any]]:
     """
     if not _is_stdin(words):
         return [_value(word) for word in words], {}
-    text = sys.stdin.read()
+    text = sys.stdin.buffer.read()  # JSON is UTF-8 (RFC 8259 section 8.1), whatever the locale is
     try:
         given = _parse(text)
     except (ValueError, RecursionError) as error:
@@ -53,7 +53,7 @@ def _value(word: str) -> Any:
         return word
 
 
-def _parse(text: str) -> Any:
+def _parse(text: str | bytes) -> Any:
     return json.loads(text, parse_constant=_refuse)
 
 

@@ -10,8 +10,8 @@ from discovery.model import Address
 
 if TYPE_CHECKING:
     from mesh.core.calls import PendingCall, Watch
-    from mesh.core.server import Work
     from mesh.core.wire import Record
+    from mesh.core.work import Work
 
 __all__ = [
     "Answer",

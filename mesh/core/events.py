@@ -13,8 +13,8 @@ from discovery.model import PeerAdded, PeerRemoved, PeerUpdated
 
 if TYPE_CHECKING:
     from mesh.core.calls import PendingCall, Watch
-    from mesh.core.server import Work
     from mesh.core.wire import Body, Detail
+    from mesh.core.work import Work
 
 __all__ = [
     "CallAbandoned",

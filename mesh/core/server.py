@@ -8,7 +8,6 @@ it was cancelled) is dropped instead: that is what keeps a thawed server from ru
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
@@ -36,9 +35,10 @@ from mesh.core.wire import (
     largest_frame,
 )
 from mesh.core.wire import Cancel as CancelRecord
+from mesh.core.work import Lane, Work
 from mesh.errors import RemoteProtocolError, Status
 
-__all__ = ["ServerCore", "ServerIdentity", "Work"]
+__all__ = ["ServerCore", "ServerIdentity"]
 
 
 class ServerIdentity(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,74 +50,6 @@ class ServerIdentity(msgspec.Struct, frozen=True, kw_only=True):
     version: str
     boot: int
     """Random number other than 0; another one after every start."""
-
-
-class Work:
-    """One call inside the server."""
-
-    __slots__ = (
-        "attempt",
-        "call_id",
-        "cancelled",
-        "client",
-        "context",
-        "deadline",
-        "envelope",
-        "frames",
-        "key",
-        "lane",
-        "lane_name",
-        "mesh",
-        "metadata",
-        "method",
-        "received_at",
-        "started_at",
-        "stats",
-    )
-
-    def __init__(
-        self,
-        client: bytes,
-        envelope: Envelope,
-        mesh: bool,
-        call_id: int,
-        method: str,
-        frames: list[bytes],
-        deadline: float | None,
-        key: bytes,
-        attempt: int,
-        metadata: Mapping[str, str] | None,
-        received_at: float,
-    ) -> None:
-        self.client = client
-        self.envelope = envelope
-        self.mesh = mesh
-        """False for REQ and 10/FLP clients, who get a plain body."""
-        self.call_id = call_id
-        self.method = method
-        self.frames = frames
-        self.deadline = deadline
-        """In this server's monotonic clock, in seconds; None for never."""
-        self.key = key
-        self.attempt = attempt
-        self.metadata = metadata
-        self.received_at = received_at
-        self.started_at = 0.0
-        self.cancelled = False
-        self.lane: _Lane
-        self.lane_name = ""
-        self.stats: MethodStats
-        self.context: Any = None
-        """Whatever the shell wants to find again."""
-
-
-class _Lane:
-    __slots__ = ("limit", "running", "waiting")
-
-    def __init__(self, limit: int) -> None:
-        self.limit = limit
-        self.running = 0
-        self.waiting: deque[Work] = deque()
 
 
 _Handler: TypeAlias = Callable[[Any, float], None]
@@ -151,7 +83,7 @@ class ServerCore:
         self._methods = dict(methods)
         self._config = config
         self._limits = config.limits
-        self._lanes = {name: _Lane(limit) for name, limit in {INLINE: 1, **lanes}.items()}
+        self._lanes = {name: Lane(name, limit) for name, limit in {INLINE: 1, **lanes}.items()}
         self._out: list[ServerAction] = []
         self._duplicates: DuplicateWindow[Work] = DuplicateWindow(
             config.duplicates_max, config.duplicates_octets_max, config.duplicates_age_s
@@ -251,7 +183,7 @@ class ServerCore:
         elif type(incoming) is Ignored:
             self.ignored += 1
         elif type(incoming) is Plain:
-            work = Work(client, incoming.envelope, False, 0, self._default, incoming.frames, None, b"", 1, None, now)
+            work = Work(client, incoming.envelope, False, 0, self._default, incoming.frames, None)
             self._admit(work, now)
 
     def _on_mesh(self, client: bytes, incoming: MeshFrames, now: float) -> None:
@@ -298,7 +230,6 @@ class ServerCore:
             call.key,
             call.attempt,
             call.metadata,
-            now,
         )
         problem = self._over_limit(call, body)
         if problem is not None:
@@ -355,8 +286,6 @@ class ServerCore:
             self._answer(work, b"", Status.RESOURCE_EXHAUSTED, detail)
             return
         self.admitted += 1
-        work.stats = self.stats[name]
-        work.lane_name = info.lane
         lane = work.lane = self._lanes[info.lane]
         if work.key:
             self._duplicates.begin(work.key, hash((name, tuple(work.frames))))
@@ -402,14 +331,14 @@ class ServerCore:
 
     # -- running
 
-    def _start(self, work: Work, lane: _Lane, now: float) -> None:
+    def _start(self, work: Work, lane: Lane, now: float) -> None:
         lane.running += 1
         work.started_at = now or 1e-9
         self._out.append(Handle(work))
 
     def _on_reply(self, event: ReplyGiven, now: float) -> None:
         work = event.work
-        stats = work.stats
+        stats = self.stats[work.method]
         stats.count += 1
         stats.histogram.record(now - work.started_at)
         if event.status:

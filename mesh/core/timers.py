@@ -61,8 +61,15 @@ class Timers(Generic[T]):
             self._stale = 0
 
     def deadline(self) -> float | None:
-        """Return the earliest time in the heap; it may belong to a cleared item. O(1)."""
-        return self._heap[0][0] if self._heap else None
+        """Return the earliest deadline, None if there is none. O(1), but for cleared items that it takes away."""
+        heap = self._heap
+        while heap:
+            when, _, item = heap[0]
+            if item.timer_at == when:
+                return when
+            heapq.heappop(heap)
+            self._stale -= 1
+        return None
 
     def due(self, now: float) -> T | None:
         """Take out and return one item whose time has come, or None."""

@@ -95,12 +95,13 @@ class ClientEngine:
         """Return when `pump` has to be called at the latest (monotonic seconds), None for whenever."""
         return self.core.deadline()
 
-    def pump(self, *, monitors: bool = True, messages_max: int = 64) -> bool:
-        """Take in what came, let time pass, send what gathered; return whether it has to be called again at once.
+    def pump(self, *, monitors: bool = True, until: PendingCall | Watch | None = None, messages_max: int = 64) -> bool:
+        """Send what gathered, take in what came, let time pass; return whether it has to be called again at once.
 
         Args:
             monitors: Also look at the monitors and at REP servers; their descriptors, unlike the ROUTER's, stay readable
                 until that is done.
+            until: Take in no more once this has ended; the rest is for the next turn.
             messages_max: Bound of one turn, so that a flood from one server cannot starve the others or the loop.
         """
         check_process(self._mark)
@@ -112,20 +113,22 @@ class ClientEngine:
                     self._down(conn_id, why)
             for conn_id, frames in self._link.receive_plain():
                 self.feed(Received(conn_id, frames))
+        # The descriptor is edge-triggered and a send takes the edge: what came meanwhile is looked for afterwards.
+        self.flush()
         core, receive, monotonic = self.core, self._link.receive, time.monotonic
         for _ in range(messages_max):
             message = receive()
             if message is None:
                 break
             self._perform(core.handle(Received(*message), monotonic()))
+            if until is not None and until.done:
+                return bool(self._dirty)
         else:
-            self.flush()
             return True
         # Only after the socket was read: a client that was late itself must not accuse servers whose answers lie there.
         due = core.deadline()
         if due is not None and due <= monotonic():
             self._perform(core.handle(Tick(), monotonic()))
-        # The descriptor is edge-triggered and a send takes the edge: what came meanwhile has to be looked for.
         return self.flush()
 
     def flush(self) -> bool:

@@ -18,10 +18,14 @@ if TYPE_CHECKING:
     from mesh.config import Limits
     from mesh.core.actions import Notice
     from mesh.core.events import ReplyGiven
-    from mesh.core.server import ServerCore, Work
+    from mesh.core.server import ServerCore
+    from mesh.core.work import Work
     from mesh.io.link import ServerLink
 
 __all__ = ["LoopHost", "ThreadHost"]
+
+_GOODBYE_S = 0.5
+"""Time to say goodbye and release everything after the drain."""
 
 
 class ThreadHost:
@@ -57,8 +61,9 @@ class ThreadHost:
         self._wake.set()
 
     def join(self) -> None:
-        """Return when the thread has ended."""
-        self._thread.join()
+        """Return when the thread has ended, or when an inline handler that runs on has had its time to drain."""
+        assert self._drain_until is not None, "drain comes before join"
+        self._thread.join(max(0.0, self._drain_until - time.monotonic()) + _GOODBYE_S)
 
     def _serve(self) -> None:
         engine, given, poller, wake = self._engine, self._given, self._poller, self._wake

@@ -41,6 +41,7 @@ class LoopDriver:
         self._armed_for = 0.0
         self._scheduled = False
         self._closed = False
+        self._router_descriptor = -1
         self._engine = ClientEngine(core, config, self._on_descriptor, self._on_finish, on_notice)
 
     def call(self, call: PendingCall) -> asyncio.Future[None]:
@@ -86,7 +87,7 @@ class LoopDriver:
         self._engine.feed(event)
         if not self._scheduled:
             self._scheduled = True
-            self._loop.call_soon(self._turn)
+            self._loop.call_soon(self._on_turn)
         return future
 
     def _take(self, event: ClientEvent) -> None:
@@ -97,17 +98,20 @@ class LoopDriver:
     def _soon(self) -> None:
         if not self._scheduled:
             self._scheduled = True
-            self._loop.call_soon(self._turn)
+            self._loop.call_soon(self._on_turn)
+
+    def _on_turn(self) -> None:
+        self._scheduled = False
+        self._turn()
 
     def _turn(self) -> None:
-        self._scheduled = False
         if self._closed:
             return
         if self._engine.pump(monitors=False):
             self._soon()
         self._arm()
 
-    def _on_readable(self) -> None:
+    def _on_monitor(self) -> None:
         if self._closed:
             return
         if self._engine.pump():
@@ -128,8 +132,11 @@ class LoopDriver:
         self._timer = self._loop.call_at(due, self._on_timer)
 
     def _on_descriptor(self, descriptor: int, watch: bool) -> None:
-        if watch:
-            self._loop.add_reader(descriptor, self._on_readable)
+        if watch and self._router_descriptor < 0:
+            self._router_descriptor = descriptor
+            self._loop.add_reader(descriptor, self._turn)
+        elif watch:
+            self._loop.add_reader(descriptor, self._on_monitor)
         else:
             self._loop.remove_reader(descriptor)
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Coroutine
-from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Protocol
 
 from mesh.core.actions import Answer, AnswerFrames, Cancel, Handle, Notice, ServerAction
@@ -18,12 +17,14 @@ from mesh.core.methods import COROUTINE, INLINE
 from mesh.core.wire import Record, encode
 from mesh.io.context import check_process, process_mark
 from mesh.io.link import Sent, ServerLink
+from mesh.io.pool import Pool
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from mesh.config import Limits
-    from mesh.core.server import ServerCore, Work
+    from mesh.core.server import ServerCore
+    from mesh.core.work import Work
 
 __all__ = ["Runner", "ServerEngine"]
 
@@ -80,7 +81,7 @@ class ServerEngine:
         self._post = post
         self._on_notice = on_notice
         self._mark = process_mark()
-        self._pools: dict[str, ThreadPoolExecutor] = {}
+        self._pools: dict[str, Pool] = {}
         self._inline: deque[Work] = deque()
         self._outboxes: dict[bytes, list[Record]] = {}
         self._stuck: dict[bytes, deque[list[bytes]]] = {}
@@ -105,7 +106,8 @@ class ServerEngine:
             self._perform(core.handle(RequestReceived(*message), monotonic()))
         if self._inline:
             self._run_inline()
-        return self._flush() or more or bool(self._inline)
+            more = True  # answers to plain clients have left already, and each send takes the descriptor's edge
+        return self._flush() or more
 
     def give(self, reply: ReplyGiven) -> None:
         """A handler that ran elsewhere has ended; `flush` or `pump` follows."""
@@ -121,7 +123,7 @@ class ServerEngine:
         self._perform(self.core.end(time.monotonic()))
         self._flush()
         for pool in self._pools.values():
-            pool.shutdown(wait=False, cancel_futures=True)
+            pool.close()
         self._link.close()
 
     def _run_inline(self) -> None:
@@ -144,9 +146,9 @@ class ServerEngine:
                     outbox.append(action.record)  # type: ignore[union-attr]
             elif kind is Handle:
                 work = action.work  # type: ignore[union-attr]
-                if work.lane_name == INLINE:
+                if work.lane.name == INLINE:
                     self._inline.append(work)
-                elif work.lane_name == COROUTINE:
+                elif work.lane.name == COROUTINE:
                     self._spawn(work)
                 else:
                     self._submit(work)
@@ -158,15 +160,11 @@ class ServerEngine:
                 self._on_notice(action)  # type: ignore[arg-type]
 
     def _submit(self, work: Work) -> None:
-        lane = work.lane_name
+        lane = work.lane.name
         pool = self._pools.get(lane)
         if pool is None:
-            pool = self._pools[lane] = ThreadPoolExecutor(self._threads[lane], f"mesh-{lane}")
-        pool.submit(self._runner.run, work).add_done_callback(self._on_done)
-
-    def _on_done(self, future: Future[ReplyGiven]) -> None:
-        if not future.cancelled():
-            self._post(future.result())
+            pool = self._pools[lane] = Pool(self._threads[lane], f"mesh-{lane}")
+        pool.submit(lambda: self._post(self._runner.run(work)))
 
     def _flush(self) -> bool:
         if self._stuck:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, TypeVar
 from mesh.core.calls import PendingCall, Watch
 from mesh.core.events import CallAbandoned, CallRequested, ClientEvent, Stopping, WatchRequested
 from mesh.errors import ClosedError
+from mesh.io.context import check_process, process_mark
 from mesh.io.engine import ClientEngine
 from mesh.io.poller import Poller, Wake
 
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
 __all__ = ["ThreadDriver"]
 
 T = TypeVar("T")
+
+_LULL_S = 0.02
+"""Time without a call after which the keeper takes over: pausing and resuming it for each one would cost more."""
 
 
 class _Waiter:
@@ -52,6 +56,7 @@ class ThreadDriver:
     """
 
     def __init__(self, core: ClientCore, config: ClientConfig, on_notice: Callable[[Notice], None]) -> None:
+        self._mark = process_mark()
         self._lock = threading.Lock()
         self._leaders = Poller()
         self._keepers = Poller()
@@ -64,6 +69,9 @@ class ThreadDriver:
         self._leader_sleeps_until = 0.0
         """When the waiting leader will look again; 0 while it does not wait."""
         self._keeper_sleeps_until = 0.0
+        self._keeper_paused = False
+        """The keeper does not wake for messages: somebody called a moment ago and may again."""
+        self._calls = 0
         self._followers: dict[_Waiter, None] = {}
         self._closed = False
         self._engine = ClientEngine(core, config, self._on_descriptor, self._on_finish, on_notice)
@@ -89,6 +97,7 @@ class ThreadDriver:
 
     def look(self, read: Callable[[ClientCore, float], T]) -> T:
         """Return what `read` makes of the core, with nobody else touching it."""
+        check_process(self._mark)
         with self._lock:
             return read(self._engine.core, time.monotonic())
 
@@ -118,6 +127,7 @@ class ThreadDriver:
     # -- leading and following
 
     def _drive(self, item: PendingCall | Watch, event: CallRequested | WatchRequested) -> None:
+        check_process(self._mark)  # before the lock, which a thread may have held that the child does not have
         waiter = _Waiter()
         item.waiter = waiter
         with self._lock:
@@ -159,15 +169,20 @@ class ThreadDriver:
     def _lead(self, waiter: _Waiter, item: PendingCall | Watch) -> None:
         """Take in what comes until `item` is done. The lock is held, except while waiting."""
         engine, lock, poller = self._engine, self._lock, self._leaders
-        if self._leader is None:
+        self._calls += 1
+        if not self._keeper_paused:
+            self._keeper_paused = True
             self._keepers.pause(self._router_descriptor)
+            self._keeper_wake.set()
         self._leader = waiter
         try:
             monitors = False
             while not item.done:
-                again = engine.pump(monitors=monitors)
+                again = engine.pump(monitors=monitors, until=None if self._followers else item)
                 monitors = False
                 if item.done:
+                    if again:
+                        engine.flush()
                     break
                 if again:
                     continue
@@ -193,16 +208,13 @@ class ThreadDriver:
             self._resign()
 
     def _resign(self) -> None:
-        """Hand the lead to a follower, or leave the sockets to the keeper."""
+        """Hand the lead to a follower, or leave the sockets to the keeper, who looks at them before long."""
         for follower in self._followers:
             del self._followers[follower]
             self._leader = follower
             follower.ring()
             return
         self._leader = None
-        if not self._closed:
-            self._keepers.resume(self._router_descriptor)
-            self._wake_keeper()
 
     def _abandon(self, item: PendingCall | Watch) -> None:
         if isinstance(item, PendingCall) and not item.done and not self._closed:
@@ -253,16 +265,23 @@ class ThreadDriver:
 
     def _keep(self) -> None:
         lock, poller, engine = self._lock, self._keepers, self._engine
+        seen = 0
         while True:
             with lock:
                 if self._closed:
                     return
                 if self._leader is None:
+                    if self._keeper_paused and seen == self._calls:
+                        self._keeper_paused = False
+                        poller.resume(self._router_descriptor)
                     while engine.pump():
                         pass
+                seen = self._calls
                 now = time.monotonic()
                 due = engine.deadline()
                 until = now + 60.0 if due is None else max(due, now + 0.002)
+                if self._keeper_paused:
+                    until = now + _LULL_S
                 self._keeper_sleeps_until = until
             for descriptor in poller.wait(until - now):
                 if descriptor == self._keeper_wake.descriptor:

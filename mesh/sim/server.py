@@ -14,8 +14,9 @@ from mesh.config import ServerConfig
 from mesh.core.actions import Answer, AnswerFrames, Handle, Notice, ServerAction
 from mesh.core.events import ReplyGiven, RequestReceived, Stopping
 from mesh.core.methods import INLINE, MethodInfo
-from mesh.core.server import ServerCore, ServerIdentity, Work
+from mesh.core.server import ServerCore, ServerIdentity
 from mesh.core.wire import Detail, Record, ServerState, encode, pack_body
+from mesh.core.work import Work
 from mesh.errors import Status
 from mesh.sim.clock import VirtualClock
 from mesh.sim.faults import Spread
@@ -183,7 +184,7 @@ class SimServer:
         call = work.frames[0].partition(b" ")[0].decode()
         self._history.runs.append(Run(self._clock.now, call, self.name, self._boot, work.attempt))
         self._history.say(f"{self.name} runs {call}")
-        if work.lane_name == INLINE:
+        if work.lane.name == INLINE:
             self._inline.append(work)
         else:
             self.process.after(self._takes_s(), self._ran_in_pool, work)
