@@ -46,7 +46,7 @@ class Histogram:
         if wanted <= 0:
             return 0.0
         seen = 0
-        for index, count in enumerate(self._counts):
+        for index, count in enumerate(self._counts[:-1]):  # the last bucket holds whatever is longer
             seen += count
             if seen >= wanted:
                 upper: float = _LOWEST_S * 2.0 ** ((index + 1) / _PER_OCTAVE)

@@ -48,9 +48,10 @@ from mesh.core.events import (
 from mesh.core.liveness import State
 from mesh.core.methods import INLINE, MethodInfo
 from mesh.core.routing import NONE, READY
-from mesh.core.server import ServerCore, ServerIdentity, Work
+from mesh.core.server import ServerCore, ServerIdentity
 from mesh.core.timers import NEVER
 from mesh.core.wire import Body, Call, Cancel, Detail, Hello, Ping, Pong, Record, Reply, body_octets, decode, encode
+from mesh.core.work import Work
 from mesh.errors import Status
 
 A = TypeVar("A", bound=ClientAction)

@@ -10,9 +10,10 @@ from mesh.config import Limits, ServerConfig
 from mesh.core.actions import Answer, AnswerFrames, Cancel, Handle, Notice, ServerAction
 from mesh.core.events import ReplyGiven, RequestReceived, Stopping, Tick
 from mesh.core.methods import COROUTINE, INLINE, MethodInfo
-from mesh.core.server import ServerCore, ServerIdentity, Work
+from mesh.core.server import ServerCore, ServerIdentity
 from mesh.core.wire import MAGIC, Body, Call, Detail, Hello, Ping, Pong, Record, Reply, ServerState, decode, encode
 from mesh.core.wire import Cancel as CancelRecord
+from mesh.core.work import Work
 from mesh.errors import Status
 from tests.unit.mesh.core.harness import match
 

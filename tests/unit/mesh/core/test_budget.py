@@ -1,0 +1,54 @@
+"""What retries may cost."""
+
+from __future__ import annotations
+
+import pytest
+
+from mesh.core.budget import RetryBudget
+
+
+def spend(budget: RetryBudget, now: float) -> int:
+    """Withdraw until nothing is left."""
+    count = 0
+    while budget.withdraw(now):
+        count += 1
+    return count
+
+
+def test_it_begins_with_ten_seconds_of_the_floor() -> None:
+    assert spend(RetryBudget(0.2, 10.0), 5.0) == 100
+
+
+def test_the_floor_fills_it_with_time_up_to_ten_seconds_worth() -> None:
+    budget = RetryBudget(0.2, 10.0)
+    spend(budget, 5.0)
+    assert spend(budget, 5.05) == 0
+    assert spend(budget, 6.05) == 10
+    assert spend(budget, 1000.0) == 100
+
+
+def test_calls_fill_it_by_the_ratio() -> None:
+    budget = RetryBudget(0.25, 10.0)
+    spend(budget, 5.0)
+    for _ in range(100):
+        budget.deposit()
+    assert spend(budget, 5.0) == 25
+    assert budget.spent == 125
+
+
+def test_without_a_floor_only_calls_pay() -> None:
+    budget = RetryBudget(0.2, 0.0)
+    assert spend(budget, 100.0) == 0
+    assert budget.wait_s(100.0) is None
+    for _ in range(5):
+        budget.deposit()
+    assert spend(budget, 200.0) == 1
+
+
+def test_it_says_when_the_floor_can_pay() -> None:
+    budget = RetryBudget(0.2, 10.0)
+    assert budget.wait_s(5.0) == 0.0
+    spend(budget, 5.0)
+    assert budget.wait_s(5.0) == pytest.approx(0.1)
+    assert not budget.withdraw(5.099)
+    assert budget.withdraw(5.101)
