@@ -37,11 +37,14 @@ class Probe:
 
     async def look(self) -> Snapshot:
         """Ask all live servers and return what is known a moment later."""
-        for view in self._client.servers():
-            if view.state == "alive" and view.proto == "mesh/1" and view.peer_id not in self._questions:
-                self._questions[view.peer_id] = asyncio.create_task(self._ask(view.peer_id))
-        if self._questions:
-            await asyncio.wait(self._questions.values(), timeout=_PATIENCE_S)
+        asked = {
+            view.peer_id: asyncio.create_task(self._ask(view.peer_id))
+            for view in self._client.servers()
+            if view.state == "alive" and view.proto == "mesh/1" and view.peer_id not in self._questions
+        }
+        self._questions |= asked
+        if asked:  # who did not answer last time is not waited for again
+            await asyncio.wait(asked.values(), timeout=_PATIENCE_S)
         servers = tuple(self._client.servers())
         known = {view.peer_id for view in servers}
         self._answers = {peer_id: stats for peer_id, stats in self._answers.items() if peer_id in known}

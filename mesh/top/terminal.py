@@ -99,4 +99,4 @@ class Terminal:
             typed = os.read(self._keyboard, _CHUNK)
         except OSError:  # the other side of the terminal was closed
             typed = b""
-        self._on_keys(typed.decode(errors="ignore") if typed else "")
+        self._on_keys(typed.decode(errors="replace"))
