@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Mapping
 from typing import cast
 
 from mesh import AsyncClient, CallTimeout, NoServer, ServerView
@@ -17,7 +18,7 @@ class Servers:
 
     def __init__(self, *views: ServerView) -> None:
         self.views = list(views)
-        self.answers: dict[str, object] = {}
+        self.answers: Mapping[str, object] = {}
         self.asked: list[str] = []
 
     def servers(self) -> list[ServerView]:
@@ -37,7 +38,7 @@ class Servers:
         raise NoServer("nobody")
 
 
-def looks(servers: Servers, *answers: dict[str, object]) -> list[Snapshot]:
+def looks(servers: Servers, *answers: Mapping[str, object]) -> list[Snapshot]:
     """Look once for each of these sets of answers."""
 
     async def look_often() -> list[Snapshot]:
