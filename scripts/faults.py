@@ -161,15 +161,15 @@ def outage(kind: str, workers: int, trials: int = 3, rate: float = 200.0) -> Out
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "runs"
         with Fleet(log) as fleet, _client(fleet) as client:
-            nodes = {node.name: node for node in fleet.start("s1", "s2", "s3")}
+            nodes: dict[str, Node] = {}
             for _ in range(trials):
+                _replace(fleet, nodes)
                 client.wait_for(3, service="work")
                 with Pace(client, rate, workers, _HOLD_S, _TIMEOUT_S) as pace:
                     time.sleep(_QUIET_S)
                     faults = _inflict(kind, fleet, nodes, _busiest(client.servers()))
                     time.sleep(_QUIET_S)
                 _measure(result, pace.done, faults)
-                _replace(fleet, nodes)
         result.expired_runs = sum(run["at"] > run["deadline"] for run in read_runs(log))
     return result
 
@@ -182,16 +182,16 @@ def outage_in_flight(kind: str, in_flight: int, trials: int = 3) -> Outage:
 async def _outage_in_flight(kind: str, in_flight: int, trials: int) -> Outage:
     result = Outage()
     with Fleet() as fleet:
-        nodes = {node.name: node for node in await asyncio.to_thread(fleet.start, "s1", "s2", "s3")}
+        nodes: dict[str, Node] = {}
         async with _async_client(fleet) as client:
             for _ in range(trials):
+                await asyncio.to_thread(_replace, fleet, nodes)
                 await client.wait_for(3, service="work")
                 async with AsyncPace(client, in_flight, timeout_s=_TIMEOUT_S) as pace:
                     await asyncio.sleep(_QUIET_S)
                     faults = await asyncio.to_thread(_inflict, kind, fleet, nodes, _busiest(client.servers()))
                     await asyncio.sleep(_QUIET_S)
                 _measure(result, pace.done, faults)
-                await asyncio.to_thread(_replace, fleet, nodes)
     return result
 
 
@@ -226,9 +226,8 @@ def _restart(fleet: Fleet, nodes: dict[str, Node], name: str) -> float:
 
 def _replace(fleet: Fleet, nodes: dict[str, Node]) -> None:
     """Start servers until there are three."""
-    while len(nodes) < 3:
-        name = f"s{fleet.launched + 1}"
-        [nodes[name]] = fleet.start(name)
+    names = [f"s{fleet.launched + number}" for number in range(1, 4 - len(nodes))]
+    nodes.update(zip(names, fleet.start(*names), strict=True))
 
 
 def _measure(result: Outage, done: list[Done], faults: list[float]) -> None:
