@@ -180,7 +180,7 @@ def test_a_paused_screen_stands_still(terminal: Tmux, realm: str) -> None:
         terminal.start("--realm", realm, "-d", "0.1")
         terminal.wait("^calc-server +alive")
         terminal.keys("p")
-        still = terminal.wait("^ PAUSED ")
+        still = terminal.wait("^ PAUSED .* filter *$")
         calc.kill9()
         with servers(realm, "text"):
             assert terminal.text() == still
