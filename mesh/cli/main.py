@@ -88,3 +88,7 @@ def _forget_output() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except (OSError, ValueError):  # there is no such descriptor; then there is nothing to flush
         pass
+
+
+if __name__ == "__main__":
+    sys.exit(main())

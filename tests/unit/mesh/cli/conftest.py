@@ -1,0 +1,70 @@
+"""A server to call, and the command line in this process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from mesh import RemoteError, Request, Server, Service, Status
+from mesh.cli.main import main
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+def calc_service() -> Service:
+    """Return a service whose methods take, give and fail in every way the tests need."""
+    calc = Service("calc", version="1.0.0")
+
+    @calc.method
+    def add(a: int, b: int = 10) -> int:
+        return a + b
+
+    @calc.method
+    def join(*parts: str) -> str:
+        return "".join(parts)
+
+    @calc.method
+    def plan(timeout: int, key: str) -> list[str]:
+        return [str(timeout), key]
+
+    @calc.method
+    def blob() -> dict[str, bytes]:
+        return {"data": b"\xff\x00"}
+
+    @calc.method
+    def fail() -> None:
+        raise RemoteError("no such order\x1b[31m", code=Status.NOT_FOUND)
+
+    @calc.method
+    def divide() -> float:
+        return 1 / 0
+
+    @calc.method(raw=True)
+    def echo(request: Request) -> list[bytes]:
+        return request.frames
+
+    return calc
+
+
+@pytest.fixture(scope="module")
+def endpoint() -> Iterator[str]:
+    """Where a server with `calc` listens; nobody advertises it."""
+    with Server(calc_service(), bind="tcp://127.0.0.1:0", name="calc-1", advertise=False) as server:
+        yield server.endpoints[0]
+
+
+@pytest.fixture
+def run(capsysbinary: pytest.CaptureFixture[bytes]) -> Run:
+    """Run `mesh` in this process; gives the exit code and what it wrote to its two outputs."""
+
+    def run_main(*words: str) -> tuple[int, str, str]:
+        capsysbinary.readouterr()
+        try:
+            code = main(words)
+        except SystemExit as exit_:  # argparse, after --help
+            code = int(exit_.code or 0)
+        out, err = capsysbinary.readouterr()
+        return code, out.decode("utf-8", "surrogateescape"), err.decode()
+
+    return run_main
