@@ -196,7 +196,9 @@ class ServerParts:
                 return [Address.parse(f"{host}:{port}") for host in hosts]
             interfaces = self._chosen()
             found = [Address(address, port) for one in interfaces for address in one.addresses]
-            return rank_addresses(found, interfaces)
+            # On another host, our loopback would lead to whoever has the port there.
+            beyond = [address for address in found if not _is_loopback(f"tcp://{address}")]
+            return rank_addresses(beyond or found, interfaces)
         except DiscoveryError as error:
             raise ConfigError(str(error)) from None
 
