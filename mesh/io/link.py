@@ -30,6 +30,8 @@ _raw_get: Any = zmq.backend.Socket.get
 _NOBLOCK = int(zmq.NOBLOCK)
 _NOBLOCK_MORE = int(zmq.NOBLOCK | zmq.SNDMORE)
 _RCVMORE, _EVENTS, _POLLIN = int(zmq.RCVMORE), int(zmq.EVENTS), int(zmq.POLLIN)
+_FAREWELL_MS = 200
+"""Time for the last answers of a server to leave; without it close() drops what libzmq has not written yet."""
 _COPY_MAX = 128 * 1024
 """Above this a frame is handed over without a copy (measured: no gain below 256 KiB)."""
 
@@ -340,8 +342,8 @@ class ServerLink:
         return frames.pop(0), frames
 
     def close(self) -> None:
-        """Close the socket."""
-        self._sock.close(0)
+        """Close the socket; what was sent still leaves, if its client reads."""
+        self._sock.close(_FAREWELL_MS)
         release_context()
 
 

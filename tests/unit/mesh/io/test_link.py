@@ -106,7 +106,9 @@ def silent_listener() -> Iterator[str]:
 
 
 def received(server: ServerLink) -> tuple[bytes, list[bytes]]:
-    return wait_until(server.receive, what="a message")
+    message = wait_until(server.receive, what="a message")
+    assert message is not None
+    return message
 
 
 def test_an_event_that_comes_before_the_first_look_wakes(dialler: Dialler) -> None:
@@ -250,6 +252,31 @@ def test_an_answer_to_a_client_that_is_gone_is_seen_to_be_lost() -> None:
         wait_until(lambda: server.send(who, [b"answer"]) is Sent.UNREACHABLE)
 
 
+def test_the_last_answers_of_a_server_leave_although_it_closes() -> None:
+    with raw(zmq.DEALER) as client:
+        with serving() as (server, endpoint):
+            client.connect(endpoint)
+            client.send(b"hello")
+            who, _ = received(server)
+            assert server.send(who, [bytes(8 << 20)]) is Sent.OK  # more than the kernel takes at once
+            assert server.send(who, [b"last"]) is Sent.OK
+        for octets in (8 << 20, 4):
+            assert client.poll(5000)
+            assert len(client.recv()) == octets
+
+
+def test_a_server_whose_clients_do_not_read_closes_soon() -> None:
+    with raw(zmq.DEALER, RCVHWM=1, RCVBUF=4096) as client:
+        with serving() as (server, endpoint):
+            client.connect(endpoint)
+            client.send(b"hello")
+            who, _ = received(server)
+            while server.send(who, [bytes(50_000)]) is Sent.OK:
+                pass
+            began = time.monotonic()
+        assert time.monotonic() - began < 2.0
+
+
 def test_a_rep_server_that_is_not_there_gets_nothing_queued(dialler: Dialler) -> None:
     endpoint = f"tcp://127.0.0.1:{free_port()}"
     dialler.link.connect(1, endpoint, REP, local=True)
@@ -265,7 +292,12 @@ def test_rep_servers_answer_on_sockets_of_their_own(dialler: Dialler) -> None:
         for server in (one, two):
             server.send(server.recv() + b"!")
         answers: list[tuple[int, list[bytes]]] = []
-        wait_until(lambda: answers.extend(dialler.link.receive_plain()) or len(answers) == 2)
+
+        def are_here() -> bool:
+            answers.extend(dialler.link.receive_plain())
+            return len(answers) == 2
+
+        wait_until(are_here)
     assert sorted(answers) == [(1, [b"id", b"", b"q1!"]), (2, [b"id", b"", b"q2!"])]
 
 
