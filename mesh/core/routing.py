@@ -23,6 +23,10 @@ NONE, READY, SECOND = 0, 1, 2
 ANY = "mesh"
 """The reserved service that every mesh server offers; its pool holds them all."""
 
+_FADE = 0.99
+"""What is known of an idle server's latency fades each time it is passed over, until it is asked again: otherwise one
+slow answer would keep it idle for ever. A server ten times as slow as the others gets about one call of a hundred."""
+
 
 class Pool:
     """Servers in no order, with O(1) join, leave and random access."""
@@ -96,5 +100,10 @@ def choose(servers: list[Server], rng: random.Random) -> Server:
     second = int(rng.random() * (count - 1))
     if second >= first:
         second += 1
-    one, other = servers[first], servers[second]
-    return one if _cost(one) <= _cost(other) else other
+    chosen, other = servers[first], servers[second]
+    if _cost(chosen) > _cost(other):
+        chosen, other = other, chosen
+    conn = other.active
+    if conn is not None and not conn.inflight:
+        other.latency_s *= _FADE
+    return chosen

@@ -70,3 +70,15 @@ def test_two_different_servers_are_compared_and_all_get_a_turn() -> None:
     assert counts["s4"] == 0, "the worst one loses against every other"
     assert [name for name, _ in counts.most_common()] == ["s0", "s1", "s2", "s3"]
     assert counts["s0"] / 5000 > 0.35
+
+
+def test_a_server_that_was_slow_once_is_asked_again_and_a_slow_one_hardly_ever() -> None:
+    rng = random.Random(1)
+    fast, was_slow, is_slow = server("fast"), server("was slow", latency_s=0.1), server("is slow", latency_s=0.1)
+    for other, answers_s, least, most in ((was_slow, 0.001, 0.25, 0.6), (is_slow, 0.01, 0.001, 0.03)):
+        asked = 0
+        for _ in range(5000):
+            chosen = choose([fast, other], rng)
+            asked += chosen is other
+            chosen.took(answers_s if chosen is other else 0.001)
+        assert least < asked / 5000 < most
