@@ -25,6 +25,13 @@ if TYPE_CHECKING:
 
 __all__ = ["ClientEngine"]
 
+_LAST_MESSAGES_MAX = 1000
+"""As many as a pipe holds (RCVHWM)."""
+
+
+_BLOCKED_S = 0.01
+"""How soon a full pipe is tried again at the latest."""
+
 
 class _Outbox:
     """What waits to be written to one connection."""
@@ -93,43 +100,65 @@ class ClientEngine:
 
     def deadline(self) -> float | None:
         """Return when `pump` has to be called at the latest (monotonic seconds), None for whenever."""
-        return self.core.deadline()
+        due = self.core.deadline()
+        if not self._dirty:
+            return due
+        # The descriptor wakes when a full pipe has room again, unless a look at the socket took that edge a moment ago.
+        again = time.monotonic() + _BLOCKED_S
+        return again if due is None else min(due, again)
 
-    def pump(self, *, monitors: bool = True, until: PendingCall | Watch | None = None, messages_max: int = 64) -> bool:
+    def check_process(self) -> None:
+        """Raise ForkedError in a child of the process that made it."""
+        check_process(self._mark)
+
+    def pump(self, *, monitors: bool = True, messages_max: int = 64) -> bool:
         """Send what gathered, take in what came, let time pass; return whether it has to be called again at once.
 
         Args:
             monitors: Also look at the monitors and at REP servers; their descriptors, unlike the ROUTER's, stay readable
                 until that is done.
-            until: Take in no more once this has ended; the rest is for the next turn.
             messages_max: Bound of one turn, so that a flood from one server cannot starve the others or the loop.
         """
-        check_process(self._mark)
         if monitors:
             for conn_id, kind, why in self._link.events():
                 if kind is LinkEvent.UP:
                     self.feed(LinkUp(conn_id))
                 else:
+                    self._take_what_came_before()
                     self._down(conn_id, why)
             for conn_id, frames in self._link.receive_plain():
                 self.feed(Received(conn_id, frames))
         # The descriptor is edge-triggered and a send takes the edge: what came meanwhile is looked for afterwards.
         self.flush()
-        core, receive, monotonic = self.core, self._link.receive, time.monotonic
         for _ in range(messages_max):
-            message = receive()
-            if message is None:
+            if not self.take():
                 break
-            self._perform(core.handle(Received(*message), monotonic()))
-            if until is not None and until.done:
-                return bool(self._dirty)
         else:
             return True
         # Only after the socket was read: a client that was late itself must not accuse servers whose answers lie there.
-        due = core.deadline()
-        if due is not None and due <= monotonic():
-            self._perform(core.handle(Tick(), monotonic()))
+        due = self.core.deadline()
+        if due is not None and due <= time.monotonic():
+            self.feed(Tick())
         return self.flush()
+
+    @property
+    def is_blocked(self) -> bool:
+        """Whether something waits for room in a pipe; the descriptor wakes when there may be some."""
+        return bool(self._dirty)
+
+    def take(self) -> bool:
+        """Take in one message of the ROUTER; return False if there is none."""
+        message = self._link.receive()
+        if message is None:
+            return False
+        self._perform(self.core.handle(Received(*message), time.monotonic()))
+        return True
+
+    def _take_what_came_before(self) -> None:
+        """Take in what a server sent before its link went down: the last answers of one that drained are still here."""
+        for _ in range(_LAST_MESSAGES_MAX):
+            if not self.take():
+                return
 
     def flush(self) -> bool:
         """Send what gathered in the outboxes, as far as the pipes take it; return whether anything was sent."""

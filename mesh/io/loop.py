@@ -83,6 +83,7 @@ class LoopDriver:
     def _begin(self, item: PendingCall | Watch, event: CallRequested | WatchRequested) -> asyncio.Future[None]:
         if self._closed:
             raise ClosedError("the client is closed")
+        self._engine.check_process()
         item.waiter = future = self._loop.create_future()
         self._engine.feed(event)
         if not self._scheduled:

@@ -97,17 +97,16 @@ class ServerEngine:
         """Take in requests, run inline handlers for a while, send; return whether it has to be called again at once."""
         check_process(self._mark)
         core, receive, monotonic = self.core, self._link.receive, time.monotonic
-        more = True
         for _ in range(messages_max):
             message = receive()
-            if message is None:
-                more = False
-                break
-            self._perform(core.handle(RequestReceived(*message), monotonic()))
-        if self._inline:
-            self._run_inline()
-            more = True  # answers to plain clients have left already, and each send takes the descriptor's edge
-        return self._flush() or more
+            if message is not None:
+                self._perform(core.handle(RequestReceived(*message), monotonic()))
+            elif not self._inline:
+                return self._flush()
+            if self._inline:
+                self._run_inline()
+            self._flush()  # each send takes the descriptor's edge; the next look finds what came meanwhile
+        return True
 
     def give(self, reply: ReplyGiven) -> None:
         """A handler that ran elsewhere has ended; `flush` or `pump` follows."""

@@ -134,6 +134,7 @@ class ThreadDriver:
             if self._closed:
                 raise ClosedError("the client is closed")
             engine = self._engine
+            engine.check_process()
             engine.feed(event)
             if self._leader is None:
                 if not item.done:
@@ -169,6 +170,7 @@ class ThreadDriver:
     def _lead(self, waiter: _Waiter, item: PendingCall | Watch) -> None:
         """Take in what comes until `item` is done. The lock is held, except while waiting."""
         engine, lock, poller = self._engine, self._lock, self._leaders
+        messages = [self._router_descriptor]
         self._calls += 1
         if not self._keeper_paused:
             self._keeper_paused = True
@@ -178,29 +180,27 @@ class ThreadDriver:
         try:
             monitors = False
             while not item.done:
-                again = engine.pump(monitors=monitors, until=None if self._followers else item)
-                monitors = False
-                if item.done:
-                    if again:
-                        engine.flush()
-                    break
-                if again:
+                if engine.pump(monitors=monitors) or item.done:
                     continue
                 now = time.monotonic()
                 due = engine.deadline()
                 until = now + 60.0 if due is None else due
-                self._leader_sleeps_until = until
-                lock.release()
-                try:
-                    ready = poller.wait(until - now if until > now else 0.0)
-                finally:
-                    lock.acquire()
-                    self._leader_sleeps_until = 0.0
-                for descriptor in ready:
-                    if descriptor == self._leader_wake.descriptor:
-                        self._leader_wake.clear()
-                    elif descriptor != self._router_descriptor:
-                        monitors = True
+                # A server that takes our message wakes us too, for the pipe has room again: nothing to send, so wait on.
+                took = False
+                ready = messages
+                while not took and ready == messages:
+                    self._leader_sleeps_until = until
+                    lock.release()
+                    try:
+                        ready = poller.wait(until - now if until > now else 0.0)
+                    finally:
+                        lock.acquire()
+                        self._leader_sleeps_until = 0.0
+                    took = engine.take() or engine.is_blocked
+                    now = time.monotonic()
+                if self._leader_wake.descriptor in ready:
+                    self._leader_wake.clear()
+                monitors = ready != messages
         except BaseException:
             self._abandon(item)
             raise
