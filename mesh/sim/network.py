@@ -18,7 +18,7 @@ from typing import Protocol, TypeAlias
 from discovery.model import Address
 from mesh.sim.clock import VirtualClock
 from mesh.sim.faults import Faults
-from mesh.sim.process import MESSAGE, MONITOR, Process
+from mesh.sim.process import DOWN, MESSAGE, UP, Process
 
 __all__ = ["ClientEnd", "Link", "ServerEnd", "VirtualNetwork", "Wire"]
 
@@ -211,7 +211,7 @@ class Link:
         self.open = False
         self.up.close(abruptly=False)
         delay = self._network.rng.expovariate(1.0 / _MONITOR_S)
-        self._network.clock.after(delay, self.client.process.deliver, MONITOR, self._tell_lost, why)
+        self._network.clock.after(delay, self.client.process.deliver, DOWN, self._tell_lost, why)
 
     def _tell_lost(self, why: str) -> None:
         if self.sound:
@@ -242,7 +242,7 @@ class Link:
         if item is Mark.END:
             self.give_up("disconnected" if self.reached else "connection refused")
         else:
-            self.client.process.deliver(MONITOR if item is Mark.UP else MESSAGE, self._read_by_client, item)
+            self.client.process.deliver(UP if item is Mark.UP else MESSAGE, self._read_by_client, item)
 
     def _read_by_client(self, item: _Item) -> None:
         if not isinstance(item, Mark):

@@ -1,7 +1,7 @@
 """A process: it runs, is stopped and thawed, is killed and started again.
 
-What comes while it is stopped waits in the kernel and is seen on thaw, in the order in which a shell looks: the
-monitors of its sockets first, then the messages, then the timers.
+What comes while it is stopped waits in the kernel and is seen on thaw, in the order in which a shell looks: links that
+came up, messages, links that went down (what came on them before is read first), timers.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from typing import Any
 
 from mesh.sim.clock import VirtualClock
 
-__all__ = ["MESSAGE", "MONITOR", "TIMER", "Process"]
+__all__ = ["DOWN", "MESSAGE", "TIMER", "UP", "Process"]
 
-MONITOR, MESSAGE, TIMER = 0, 1, 2
+UP, MESSAGE, DOWN, TIMER = range(4)
 
 
 class Process:

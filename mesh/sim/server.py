@@ -35,7 +35,6 @@ ONCE = "sim.once"
 FAIL = "sim.fail"
 """Raises."""
 
-_MESSAGES_MAX = 64
 _TURN_S = 0.002
 _POLL_S = 0.02
 _POOL = "pool"
@@ -140,7 +139,7 @@ class SimServer:
 
     def _look(self) -> None:
         while not self._busy and (self._inbox or self._given or self._inline):
-            for _ in range(min(_MESSAGES_MAX, len(self._inbox))):
+            if self._inbox:
                 link, frames = self._inbox.popleft()
                 self._links[link.routing_id] = link
                 self._perform(self.core.handle(RequestReceived(link.routing_id, frames), self._now()))

@@ -10,7 +10,7 @@ from discovery.model import Address
 from mesh.sim.clock import VirtualClock
 from mesh.sim.faults import Faults, Spread
 from mesh.sim.network import Link, VirtualNetwork
-from mesh.sim.process import MESSAGE, MONITOR, TIMER, Process
+from mesh.sim.process import DOWN, MESSAGE, TIMER, UP, Process
 
 ADDRESS = Address("10.0.0.1", 5555)
 
@@ -251,7 +251,7 @@ def test_closed_link_says_nothing_more(wiring: Wiring) -> None:
     assert not wiring.network._links
 
 
-def test_thawed_process_looks_at_monitors_then_messages_then_timers() -> None:
+def test_thawed_process_reads_everything_before_it_believes_a_loss_or_its_clock() -> None:
     clock = VirtualClock()
     process, seen = Process("p", clock), list[str]()
     process.after(0.1, seen.append, "timer")
@@ -259,10 +259,12 @@ def test_thawed_process_looks_at_monitors_then_messages_then_timers() -> None:
     clock.run_until(clock.now + 1.0)
     process.deliver(MESSAGE, seen.append, "message 1")
     process.deliver(MESSAGE, seen.append, "message 2")
-    process.deliver(MONITOR, seen.append, "monitor")
+    process.deliver(DOWN, seen.append, "down")
+    process.deliver(MESSAGE, seen.append, "message 3")
+    process.deliver(UP, seen.append, "up")
     assert seen == []
     process.thaw()
-    assert seen == ["monitor", "message 1", "message 2", "timer"]
+    assert seen == ["up", "message 1", "message 2", "message 3", "down", "timer"]
 
 
 def test_killed_process_does_nothing_of_what_it_had_before_it() -> None:

@@ -68,6 +68,7 @@ def test_another_seed_gives_another_trace() -> None:
     assert one.history.trace != other.history.trace
 
 
+@pytest.mark.slow
 def test_trace_does_not_depend_on_the_process() -> None:
     """Strings hash differently in each process; nothing may follow from their order in a set."""
     program = "from tests.sim.test_simulation import _rough_world as w; print(*w().history.trace, sep='\\n')"
