@@ -75,7 +75,7 @@ __all__ = [
 def __getattr__(name: str) -> object:
     """Import what is not here yet when it is first used; what needs others is looked at after them."""
     if name in __all__:
-        homes = "errors config environment core.view core.client service request reply sync aio"
+        homes = "errors config environment core.view core.client request reply sync service aio"
         for module in (import_module(f"mesh.{home}") for home in homes.split()):
             if name in module.__all__:
                 globals()[name] = value = getattr(module, name)

@@ -141,8 +141,8 @@ class AsyncClient:
     ) -> Reply:
         """Call a typed method with its arguments in one list and one mapping, and return the answer with its story.
 
-        For programs that get arguments as data: a name in `kwargs` may be any, `timeout` too. The result of the method is the
-        reply's `value`. Takes and raises what `call` does.
+        For programs that get arguments as data: a name in `kwargs` may be any, `timeout` too. The result of the method
+        is the reply's `value`. Takes and raises what `call` does.
         """
         call = typed_call(self._config, method, tuple(args), kwargs or {}, timeout, idempotent, key, peer, metadata)
         try:

@@ -9,9 +9,10 @@ import signal
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from types import FrameType, TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
-from discovery import Advertiser, Browser, Discovery, MdnsBrowser, StaticBrowser
+import discovery
+from discovery import Advertiser, Browser, Discovery, StaticBrowser
 from mesh.calling import raw_call, typed_call, watch_of
 from mesh.config import ClientConfig, ServerConfig
 from mesh.core.actions import Notice
@@ -19,13 +20,15 @@ from mesh.core.client import ClientCore, Counters
 from mesh.core.view import ServerView
 from mesh.environment import chosen_interfaces, chosen_realm, chosen_servers
 from mesh.errors import ClosedError
-from mesh.hosting import ServerParts
 from mesh.io.context import check_process, process_mark
-from mesh.io.hosts import ThreadHost
 from mesh.io.thread import ThreadDriver
 from mesh.reply import Reply
-from mesh.service import Service
 from mesh.typed import decode_result
+
+# What only a server needs is imported when one is made: a short program that calls, such as `mesh call`, starts sooner.
+if TYPE_CHECKING:
+    from mesh.io.hosts import ThreadHost
+    from mesh.service import Service
 
 __all__ = ["Client", "Server", "ServiceProxy"]
 
@@ -73,7 +76,7 @@ class Client:
         if peers:
             browsers.append(StaticBrowser(peers))
         if discover:
-            browsers.append(browser or MdnsBrowser(chosen_interfaces(interfaces)))
+            browsers.append(browser or discovery.MdnsBrowser(chosen_interfaces(interfaces)))
         core = ClientCore(self._config, random.Random(), chosen_realm(realm))
         self._discovery = Discovery(*browsers)
         self._driver = ThreadDriver(core, self._config, _log_notice)
@@ -137,8 +140,8 @@ class Client:
     ) -> Reply:
         """Call a typed method with its arguments in one list and one mapping, and return the answer with its story.
 
-        For programs that get arguments as data: a name in `kwargs` may be any, `timeout` too. The result of the method is the
-        reply's `value`. Takes and raises what `call` does.
+        For programs that get arguments as data: a name in `kwargs` may be any, `timeout` too. The result of the method
+        is the reply's `value`. Takes and raises what `call` does.
         """
         call = typed_call(self._config, method, tuple(args), kwargs or {}, timeout, idempotent, key, peer, metadata)
         self._driver.call(call)
@@ -250,6 +253,8 @@ class Server:
         interfaces: Sequence[str] | None = None,
         config: ServerConfig | None = None,
     ) -> None:
+        from mesh.hosting import ServerParts
+
         self._parts = ServerParts(services, bind, name, advertise, realm, interfaces, config)
         self._advertiser: Advertiser | None = None
         self._host: ThreadHost | None = None
@@ -281,6 +286,8 @@ class Server:
         """
         if self._host is not None:
             raise ClosedError("this server was started before; make a new one")
+        from mesh.io.hosts import ThreadHost
+
         parts = self._parts
         link = parts.bind()
         core = parts.core()
