@@ -1,0 +1,147 @@
+"""What only the sync API has: many threads on one client, and interrupts."""
+
+from __future__ import annotations
+
+import _thread
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from mesh import Client, ClosedError, Server
+from tests.drivers.services import Gate, echo_service
+from tests.helpers import wait_until
+
+
+@pytest.fixture
+def gate() -> Gate:
+    return Gate()
+
+
+@pytest.fixture
+def server(gate: Gate) -> Iterator[Server]:
+    with Server(echo_service(), gate.service(), bind="tcp://127.0.0.1:0", advertise=False) as server:
+        yield server
+        gate.opened.set()
+
+
+@pytest.fixture
+def client(server: Server) -> Iterator[Client]:
+    with Client(server.endpoints, discover=False) as client:
+        yield client
+
+
+class Caller(threading.Thread):
+    """A thread that makes one call."""
+
+    def __init__(self, call: Callable[[], Any]) -> None:
+        super().__init__(daemon=True)
+        self._call = call
+        self.outcome: Any = None
+        self.start()
+
+    def run(self) -> None:
+        try:
+            self.outcome = self._call()
+        except BaseException as error:
+            self.outcome = error
+
+    def result(self) -> Any:
+        self.join(10.0)
+        assert not self.is_alive(), "the call has not returned"
+        return self.outcome
+
+
+def test_many_threads_share_a_client(client: Client) -> None:
+    def add(thread: int) -> list[int]:
+        return [client.call("echo.add", thread * 1000, number) for number in range(30)]
+
+    with ThreadPoolExecutor(16) as threads:
+        sums = list(threads.map(add, range(16)))
+    assert sums == [[thread * 1000 + number for number in range(30)] for thread in range(16)]
+    assert client.counters().calls == 16 * 30
+
+
+def test_a_quick_call_does_not_wait_for_the_slow_one_of_the_leader(client: Client, gate: Gate) -> None:
+    leader = Caller(lambda: client.request("gate.wait", b"slow").body)
+    assert gate.entered.wait(5.0)
+    assert [client.call("echo.add", number, 0) for number in range(20)] == list(range(20))
+    gate.opened.set()
+    assert leader.result() == b"slow"
+
+
+def test_the_lead_is_handed_over_when_the_leaders_call_is_over(client: Client, gate: Gate) -> None:
+    quick = Gate()
+    with Server(quick.service("quick"), bind="tcp://127.0.0.1:0", advertise=False) as other:
+        with Client([*_endpoints(client), *other.endpoints], discover=False) as both:
+            leader = Caller(lambda: both.request("quick.wait", b"leader").body)
+            assert quick.entered.wait(5.0)
+            followers = [Caller(lambda: both.request("gate.wait", b"follower").body) for _ in range(4)]
+            wait_until(lambda: gate.runs == 4)
+            quick.opened.set()
+            assert leader.result() == b"leader"
+            gate.opened.set()  # somebody else has to take in the answers now
+            assert [follower.result() for follower in followers] == [b"follower"] * 4
+            assert both.call("echo.add", 1) == 11
+
+
+def _endpoints(client: Client) -> tuple[str, ...]:
+    return client.wait_for()[0].addresses
+
+
+def test_an_interrupt_ends_the_call_of_the_main_thread(client: Client, gate: Gate) -> None:
+    def interrupt() -> None:
+        gate.entered.wait(5.0)
+        _thread.interrupt_main()
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    with pytest.raises(KeyboardInterrupt):
+        client.request("gate.wait", b"", timeout=10.0)
+    thread.join()
+    assert client.call("echo.add", 1) == 11
+
+
+def test_an_interrupted_leader_leaves_the_lead_to_a_follower(client: Client, gate: Gate) -> None:
+    followers: list[Caller] = []
+
+    def interrupt() -> None:
+        gate.entered.wait(5.0)
+        followers.extend(Caller(lambda: client.request("gate.wait", b"follower").body) for _ in range(2))
+        wait_until(lambda: gate.runs == 3)
+        _thread.interrupt_main()
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    with pytest.raises(KeyboardInterrupt):
+        client.request("gate.wait", b"leader", timeout=10.0)
+    thread.join()
+    gate.opened.set()
+    assert [follower.result() for follower in followers] == [b"follower"] * 2
+
+
+def test_closing_ends_the_calls_of_every_thread(server: Server, gate: Gate) -> None:
+    client = Client(server.endpoints, discover=False)
+    callers = [Caller(lambda: client.request("gate.wait", b"")) for _ in range(4)]
+    wait_until(lambda: gate.runs == 4)
+    closers = [Caller(client.close) for _ in range(3)]
+    assert all(isinstance(caller.result(), ClosedError) for caller in callers)
+    assert [closer.result() for closer in closers] == [None] * 3
+
+
+def test_servers_and_counters_can_be_read_while_others_call(client: Client, gate: Gate) -> None:
+    caller = Caller(lambda: client.request("gate.wait", b"").body)
+    assert gate.entered.wait(5.0)
+    (view,) = client.servers()
+    assert view.in_flight == 1
+    assert client.counters().calls == 1
+    gate.opened.set()
+    assert caller.result() == b""
+
+
+def test_an_idle_client_keeps_its_servers_alive_and_sees_one_go(client: Client, server: Server) -> None:
+    client.call("echo.add", 1)
+    server.stop()
+    wait_until(lambda: [view.state for view in client.servers()] != ["alive"])
