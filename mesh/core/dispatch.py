@@ -340,6 +340,8 @@ class Dispatcher:
         if call.once is None and server.once and call.method in server.once:
             call.once = True
             call.key = call.key or self._new_key(call)
+        if call.earlier:
+            self._earlier(call, conn)  # it had the call before, and was told to forget it
         call_id = call.call_id
         call.at = conn
         call.boot = conn.boot

@@ -8,7 +8,9 @@ After every event `Client` checks what must hold between events; `assert_quiet` 
 from __future__ import annotations
 
 import random
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any, TypeVar
 
 from discovery.model import Address, Peer
@@ -153,9 +155,7 @@ class Far:
 
     def dialled(self, conn_id: int) -> None:
         """Take part in a dial."""
-        self.conn_id = conn_id
         if self.refusing:
-            self.conn_id = 0
             self.client.feed(LinkDown(conn_id, "connection refused"))
         elif not self.frozen:
             self.client.feed(LinkUp(conn_id))
@@ -236,6 +236,9 @@ class Client:
         self.conns: dict[int, str] = {}
         """Connections that were asked for and not taken down, with their addresses."""
         self._later: list[tuple[float, int, Callable[[], None]]] = []
+        self._reactions: deque[tuple[int, Callable[[], None]]] = deque()
+        """What servers do when a list of actions is through, and on which connection."""
+        self._reacting = False
 
     # -- events and time
 
@@ -248,6 +251,13 @@ class Client:
         self.actions += actions
         for action in actions:
             self._perform(action)
+        if not self._reacting:
+            self._reacting = True
+            while self._reactions:
+                conn_id, reaction = self._reactions.popleft()
+                if conn_id in self.conns:
+                    reaction()
+            self._reacting = False
         return actions
 
     def advance(self, seconds: float) -> list[ClientAction]:
@@ -357,7 +367,8 @@ class Client:
             self.conns[action.conn_id] = address
             for far in self.fars:
                 if far.address == address:
-                    far.dialled(action.conn_id)
+                    far.conn_id = 0 if far.refusing else action.conn_id
+                    self._reactions.append((action.conn_id, partial(far.dialled, action.conn_id)))
         elif isinstance(action, Disconnect):
             del self.conns[action.conn_id]
             for far in self.fars:
@@ -366,7 +377,12 @@ class Client:
         elif isinstance(action, Send | SendFrames):
             for far in self.fars:
                 if far.conn_id == action.conn_id:
-                    far.got(action.record) if isinstance(action, Send) else far.got_frames(action.frames)
+                    got = (
+                        partial(far.got, action.record)
+                        if isinstance(action, Send)
+                        else partial(far.got_frames, action.frames)
+                    )
+                    self._reactions.append((action.conn_id, got))
 
 
 def check(client: Client) -> None:

@@ -676,6 +676,22 @@ def test_a_call_at_a_dead_server_moves_to_the_next_that_comes() -> None:
     assert [got.call_id for got in new.calls] == [call.call_id]
 
 
+def test_a_call_may_come_back_to_a_server_that_lost_it() -> None:
+    client = Client(CONFIG)
+    one = client.join("a")
+    call = client.call(timeout=20.0)
+    freeze(client, one, 2.0)
+    two = client.join("b")
+    freeze(client, two, 2.0)
+    one.thaw()
+    client.advance(1.5)
+    assert [len(far.calls) for far in (one, two)] == [2, 1]
+    one.down(unsent=[call])
+    client.advance(0.1)
+    one.answer(call)
+    assert results(call) == ["no sign of life", "no sign of life", "never sent, connection reset", "answered"]
+
+
 def test_a_call_that_waits_for_better_is_answered_by_its_old_server_after_all() -> None:
     client = Client(CONFIG)
     far = client.join("a")

@@ -45,3 +45,17 @@ def test_a_server_that_froze_for_long_is_suspected_as_soon_as_any_other_when_it_
     client.advance(0.25)
     assert client.state("a") == "suspect"
     client.vanish(server)
+
+
+def test_a_moved_attempt_that_fails_because_it_was_told_to_stop_does_not_fail_its_call(client: Client) -> None:
+    froze = client.join("a")
+    call = client.call()
+    froze.frozen = True
+    other = client.join("b")
+    client.advance(0.25)
+    assert froze.cancels == [call.call_id]
+    froze.frozen = False
+    froze.fail(call, message="cancelled")
+    assert not call.done
+    other.answer(call, b"sum")
+    assert (call.error, call.body) == (None, b"sum")

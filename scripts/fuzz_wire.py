@@ -1,0 +1,233 @@
+"""Invariant: decode returns a message or raises RemoteProtocolError, and encode brings what it returned back to it.
+
+    python -m scripts.fuzz_wire [--runs N] [--seed S]     mutates valid messages, needs nothing
+    python -m scripts.fuzz_wire --atheris [--runs N]      guided by coverage, needs `pip install atheris`
+
+A violation is printed with its input in hexadecimal, frame by frame, and with the command that repeats it; then the
+exit status is 1.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import random
+import sys
+import time
+from collections.abc import Iterator, Sequence
+
+from rich.console import Console
+from rich.progress import Progress
+
+from mesh.config import Limits
+from mesh.core.dialect import read_dialect
+from mesh.core.wire import MESH_PREFIX, Call, Cancel, Detail, Hello, Ping, Pong, Record, Reply, decode, encode
+from mesh.errors import RemoteProtocolError
+
+LIMITS = Limits(head_max=4096, body_max=65536, frames_max=8, records_max=16, inline_max=32)
+_CHUNK = 1000
+_INTERESTING = (
+    b"\x00",
+    b"\xff",
+    b"\x7f",
+    b"\x80",
+    b"\x90",
+    b"\xc0",
+    b"\xc1",
+    b"\xc4",
+    b"\xc7",
+    b"\xca",
+    b"\xcf",
+    b"\xd9",
+)
+_LENGTHS = (
+    b"\xdc\xff\xff",
+    b"\xdd\xff\xff\xff\xff",
+    b"\xdf\xff\xff\xff\xff",
+    b"\xc6\xff\xff\xff\xff",
+    b"\xdb\xff\xff\xff\xff",
+)
+
+
+class Violation(Exception):
+    """The invariant does not hold for these frames."""
+
+    def __init__(self, frames: Sequence[bytes], why: str) -> None:
+        super().__init__(why)
+        self.frames = frames
+        self.why = why
+
+    def __str__(self) -> str:
+        return "\n".join((f"VIOLATION: {self.why}", *(frame.hex() or "(empty frame)" for frame in self.frames)))
+
+
+def check(frames: Sequence[bytes]) -> bool:
+    """Return whether the frames make a message. Raises Violation."""
+    try:
+        read_dialect(frames)
+        message = decode(frames, LIMITS)
+    except RemoteProtocolError:
+        return False
+    except BaseException as error:
+        raise Violation(frames, f"decode raised {type(error).__name__}: {error}") from error
+    if message.records:
+        _check_again(frames, message.records)
+    return True
+
+
+def _check_again(frames: Sequence[bytes], records: list[Record]) -> None:
+    again: list[Record] = []
+    try:
+        while len(again) < len(records):
+            sent, count = encode(records[len(again) :], LIMITS)
+            again += decode(sent, LIMITS).records
+            if count < 1:
+                raise Violation(frames, "encode took no record")
+    except Violation:
+        raise
+    except Exception as error:
+        raise Violation(frames, f"what was decoded cannot travel again: {type(error).__name__}: {error}") from error
+    # Compared as text: a NaN is not equal to itself.
+    if repr(again) != repr(records):
+        raise Violation(frames, "what was decoded, encoded and decoded again is another message")
+
+
+def valid(rng: random.Random) -> list[bytes]:
+    """Return the frames of a random valid message."""
+    records = [_record(rng) for _ in range(rng.choice((1, 1, 2, 5, 16)))]
+    return encode(records, LIMITS)[0]
+
+
+def _record(rng: random.Random) -> Record:
+    number = rng.getrandbits(rng.choice((1, 7, 8, 32, 64)))
+    text = "".join(rng.choice("ab.é€") for _ in range(rng.randrange(9)))
+    size = rng.choice((0, 1, 31, 32, 33, 300))
+    body: bytes | list[bytes | int] = rng.randbytes(size)
+    if rng.random() < 0.3:
+        body = [rng.randbytes(rng.choice((0, 31, 40))) for _ in range(rng.randrange(LIMITS.frames_max + 1))]
+    match rng.randrange(6):
+        case 0:
+            return Call(
+                number, text, body, number >> 1, number, text.encode(), number & 7, {text: text} if size else None
+            )
+        case 1:
+            detail = Detail(text, text, text, number >> 1 if size else None, text)
+            return Reply(number, number & 15, body, number, detail if size < 32 else None)
+        case 2:
+            return Cancel(number)
+        case 3:
+            return Ping(number, bool(size))
+        case 4:
+            return Pong(number, number, number, number & 3, number, number)
+        case _:
+            return Hello(text, text, text, [text] * (number & 3), [text], text, number)
+
+
+def mutate(frames: list[bytes], rng: random.Random) -> list[bytes]:
+    """Return the frames with some damage: to bits, to lengths, to their number or their order."""
+    for _ in range(rng.choice((1, 1, 2, 4))):
+        which = rng.randrange(len(frames)) if frames else 0
+        match rng.randrange(8):
+            case 0 | 1 | 2 | 3 if frames:
+                frames[which] = _damage(frames[which], rng)
+            case 4 if frames:
+                frames[which] = frames[which][: rng.randrange(len(frames[which]) + 1)]
+            case 5 if frames:
+                del frames[which]
+            case 6 if frames:
+                frames[which] += frames[rng.randrange(len(frames))]
+            case _:
+                frames.insert(which, rng.choice((b"", b"PING", MESH_PREFIX, rng.randbytes(rng.randrange(40)))))
+    return frames
+
+
+def _damage(frame: bytes, rng: random.Random) -> bytes:
+    damaged = bytearray(frame)
+    # Mostly behind the magic: what does not begin with it is refused at the first look.
+    at = min(len(damaged), rng.randrange(len(damaged) + 1) + (3 if rng.random() < 0.9 else 0))
+    match rng.randrange(4):
+        case 0 if at < len(damaged):
+            damaged[at] ^= 1 << rng.randrange(8)
+        case 1:
+            damaged[at : at + 1] = rng.choice(_INTERESTING)
+        case 2:
+            damaged[at : at + rng.randrange(6)] = rng.choice(_LENGTHS)
+        case _:
+            source = rng.randrange(len(damaged) + 1)
+            damaged[at:at] = damaged[source : source + rng.randrange(20)]
+    return bytes(damaged)
+
+
+def inputs(seed: int) -> Iterator[list[bytes]]:
+    """Yield messages without end; one in eight is left whole."""
+    rng = random.Random(seed)
+    while True:
+        frames = valid(rng)
+        yield frames if rng.random() < 0.125 else mutate(frames, rng)
+
+
+def fuzz(runs: int, seed: int, console: Console) -> None:
+    """Check `runs` messages and print how many could be read. Raises Violation."""
+    source = inputs(seed)
+    read = octets = 0
+    began = time.monotonic()
+    with Progress(console=console, disable=not console.is_terminal) as progress:
+        task = progress.add_task("messages", total=runs)
+        for number in range(runs):
+            frames = next(source)
+            octets += sum(map(len, frames))
+            read += check(frames)
+            if number % _CHUNK == 0:
+                progress.update(task, completed=number)
+        progress.update(task, completed=runs)
+    took = max(time.monotonic() - began, 1e-9)
+    console.print(
+        f"{runs} messages ({octets / 1e6:.1f} MB), {read} read, {runs - read} refused, "
+        f"no violation, {runs / took:.0f}/s, seed {seed}",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+def fuzz_guided(runs: int, seed: int) -> None:
+    """Let atheris look for inputs; it ends the process by itself. Raises ImportError without atheris."""
+    atheris = importlib.import_module("atheris")
+    atheris.instrument_all()
+
+    def one(data: bytes) -> None:
+        frames = data.split(b"\x00\xff\x00")
+        try:
+            check([MESH_PREFIX + frames[0], *frames[1:]])
+        except Violation as violation:
+            print(violation, flush=True)
+            os._exit(1)  # atheris answers every exception with a traceback and a status of its own
+
+    atheris.Setup([sys.argv[0], f"-runs={runs}", f"-seed={seed}"], one)
+    atheris.Fuzz()
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the fuzzer; return the exit status."""
+    parser = argparse.ArgumentParser(prog="fuzz_wire", description="Look for messages that break the codec of mesh/1.")
+    parser.add_argument("--runs", type=int, default=100_000, help="messages to try (100000)")
+    parser.add_argument("--seed", type=int, default=1, help="beginning of the random sequence (1)")
+    parser.add_argument("--atheris", action="store_true", help="be guided by coverage; needs atheris")
+    options = parser.parse_args(argv)
+    try:
+        if options.atheris:
+            fuzz_guided(options.runs, options.seed)
+        else:
+            fuzz(options.runs, options.seed, Console())
+    except ImportError:
+        print("fuzz_wire: atheris is not installed; run pip install atheris, or leave out --atheris", file=sys.stderr)
+        return 2
+    except Violation as violation:
+        print(violation)
+        print(f"again: python -m scripts.fuzz_wire --runs {options.runs} --seed {options.seed}")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
