@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 from collections.abc import Sequence
+from typing import Literal
 
 from mesh import Client, ServerView
 from mesh.cli.exits import Exit
@@ -17,6 +18,7 @@ __all__ = ["add_arguments", "run"]
 
 _WATCH_S = 0.05
 _EVENTS = {"+": "added", "=": "changed", "-": "removed"}
+_TITLES = ("NAME", "STATE", "SERVICES", "ADDRESS", "RTT", "LEARNT", "VERSION", "NOTE")
 _COLOURS = {"alive": "green", "suspect": "yellow", "draining": "yellow", "dead": "red", "waiting": "red"}
 
 
@@ -82,10 +84,13 @@ def _draw(servers: Sequence[ServerView]) -> None:
     if not console.is_terminal:
         console.width = 10_000  # a program reads it: nothing may be cut off
     table = Table(box=None, pad_edge=False)
-    for title in ("NAME", "STATE", "SERVICES", "ADDRESS", "RTT", "LEARNT", "VERSION", "NOTE"):
-        table.add_column(title, no_wrap=not console.is_terminal, justify="right" if title == "RTT" else "left")
+    titles = _TITLES if any(server.note for server in servers) else _TITLES[:-1]
+    for title in titles:
+        # Too long for the line: rather on two lines than cut, for people copy addresses.
+        justify: Literal["left", "right"] = "right" if title == "RTT" else "left"
+        table.add_column(title, overflow="fold", justify=justify)
     for server in servers:
-        name, state, *rest = _cells(server)
+        name, state, *rest = _cells(server)[: len(titles)]
         table.add_row(Text(name), Text(state, style=_COLOURS.get(server.state, "")), *map(Text, rest))
     console.print(table)
 

@@ -16,7 +16,7 @@ def test_a_table_shows_each_server(run: Run, endpoint: str) -> None:
     code, out, err = run("ls", "--server", endpoint)
     assert (code, err) == (0, "")
     head, row = out.splitlines()
-    assert head.split() == ["NAME", "STATE", "SERVICES", "ADDRESS", "RTT", "LEARNT", "VERSION", "NOTE"]
+    assert head.split() == ["NAME", "STATE", "SERVICES", "ADDRESS", "RTT", "LEARNT", "VERSION"]
     name, state, services, address, _, unit, learnt, version = row.split()
     assert [name, state, services, address, unit] == ["calc-1", "alive", "calc", endpoint, "ms"]
     assert [learnt, version] == ["static", "1.0.0"]
@@ -29,6 +29,22 @@ def test_a_pipe_gets_no_colours_and_no_cut_columns(run: Run, monkeypatch: pytest
     assert "n" * 63 in out
     assert f"tcp://127.0.0.1:{port}" in out
     assert "\x1b" not in out
+
+
+def test_a_narrow_terminal_cuts_nothing(run: Run, endpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "60")
+    out = run("ls", "--server", endpoint)[1]
+    assert len(out.splitlines()) > 2
+    assert "…" not in out
+
+
+def test_why_a_server_is_not_used_is_noted(run: Run, endpoint: str) -> None:
+    head, row = run("ls", "--server", endpoint, "--realm", "elsewhere")[1].splitlines()
+    assert head.split()[-1] == "NOTE"
+    assert "ignored" in row
+    assert "in realm 'default', this client in 'elsewhere'" in row
 
 
 def test_a_terminal_gets_colours_unless_it_wants_none(run: Run, endpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
