@@ -74,17 +74,19 @@ def test_a_quick_call_does_not_wait_for_the_slow_one_of_the_leader(client: Clien
 
 def test_the_lead_is_handed_over_when_the_leaders_call_is_over(client: Client, gate: Gate) -> None:
     quick = Gate()
-    with Server(quick.service("quick"), bind="tcp://127.0.0.1:0", advertise=False) as other:
-        with Client([*_endpoints(client), *other.endpoints], discover=False) as both:
-            leader = Caller(lambda: both.request("quick.wait", b"leader").body)
-            assert quick.entered.wait(5.0)
-            followers = [Caller(lambda: both.request("gate.wait", b"follower").body) for _ in range(4)]
-            wait_until(lambda: gate.runs == 4)
-            quick.opened.set()
-            assert leader.result() == b"leader"
-            gate.opened.set()  # somebody else has to take in the answers now
-            assert [follower.result() for follower in followers] == [b"follower"] * 4
-            assert both.call("echo.add", 1) == 11
+    with (
+        Server(quick.service("quick"), bind="tcp://127.0.0.1:0", advertise=False) as other,
+        Client([*_endpoints(client), *other.endpoints], discover=False) as both,
+    ):
+        leader = Caller(lambda: both.request("quick.wait", b"leader").body)
+        assert quick.entered.wait(5.0)
+        followers = [Caller(lambda: both.request("gate.wait", b"follower").body) for _ in range(4)]
+        wait_until(lambda: gate.runs == 4)
+        quick.opened.set()
+        assert leader.result() == b"leader"
+        gate.opened.set()  # somebody else has to take in the answers now
+        assert [follower.result() for follower in followers] == [b"follower"] * 4
+        assert both.call("echo.add", 1) == 11
 
 
 def _endpoints(client: Client) -> tuple[str, ...]:
