@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from mesh.config import ClientConfig, ServerConfig
 from mesh.sim import Bout, Faults, Handlers, Spread, Workload, World
-from tests.sim.checkers import run_checked
+from tests.sim.checkers import run_checked, violations
 from tests.sim.worlds import random_world
 
 HERE = Path(__file__).parent
@@ -47,6 +48,28 @@ def test_hundred_servers_and_ten_thousand_calls_under_every_fault() -> None:
     assert outcomes["ok"] > 9_700
     moved = sum(ended.attempts > 1 for ended in world.history.ended)
     assert moved > 100, "the faults have struck nobody"
+
+
+@pytest.mark.slow
+def test_no_expired_call_of_ten_thousand_runs_on_a_server_that_is_thawed() -> None:
+    many = 10_000
+    world = World(
+        3,
+        servers=1,
+        clients=4,
+        client_config=ClientConfig(window_max=many),
+        server_config=ServerConfig(window=many, admitted_max=many),
+    )
+    world.advance(0.1)
+    world.stop("s1")
+    for number in range(many):
+        world.call(f"c{number % 4 + 1}", timeout_s=0.3)
+    world.advance(1.0)
+    world.thaw("s1")
+    world.advance(8.0)
+    assert world.history.runs == []
+    assert world.servers["s1"].core.expired == many
+    assert violations(world) == []
 
 
 def _rough_world() -> World:
