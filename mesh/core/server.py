@@ -345,18 +345,16 @@ class ServerCore:
             stats.errors += 1
             if event.detail is not None:
                 stats.last_error = f"{event.detail.type}: {event.detail.message}"[:200]
-        body, status, detail = event.body, event.status, event.detail
-        if type(body) is not bytes or len(body) > self._limits.body_max:
-            problem = self._answer_over_limit(work.method, body)
-            if problem is not None:
-                body, status, detail = b"", Status.INTERNAL, problem
-        self._done(work, body, status, detail, now)
+        if event.status and work.cancelled and self._methods[work.method].idempotent:
+            self._drop(work)  # why it stopped is no answer: its caller went elsewhere, and may come back
+        else:
+            self._done(event, now)
         lane = work.lane
         lane.running -= 1
         while lane.waiting and lane.running < lane.limit:
             work = lane.waiting.popleft()
             if work.cancelled or (work.deadline is not None and now > work.deadline):
-                self._drop(work, now)
+                self._drop(work)
             else:
                 self._start(work, lane, now)
 
@@ -371,20 +369,25 @@ class ServerCore:
             return Detail(message=text, limit="frames_max")
         return None
 
-    def _drop(self, work: Work, now: float) -> None:
-        """Do not run it: nobody waits. Whoever joined it meanwhile is refused, and may ask again."""
+    def _drop(self, work: Work) -> None:
+        """Do not run it, or forget that it ran: nobody waits. Whoever joined it is refused, and may ask again."""
         self.expired += 1
         self.admitted -= 1
         joined = self._duplicates.forget(work.key) if work.key else []
         self._open.pop((work.client, work.call_id), None)
         for refused in (work, *joined):
             if refused.cancelled:
-                detail = Detail(message="cancelled before it could run", retry_after_ms=0)
+                detail = Detail(message="cancelled by its caller", retry_after_ms=0)
                 self._answer(refused, b"", Status.CANCELLED, detail)
             else:
                 self._answer(refused, b"", Status.DEADLINE_EXCEEDED, _EXPIRED)
 
-    def _done(self, work: Work, body: Body, status: int, detail: Detail | None, now: float) -> None:
+    def _done(self, event: ReplyGiven, now: float) -> None:
+        work, body, status, detail = event.work, event.body, event.status, event.detail
+        if type(body) is not bytes or len(body) > self._limits.body_max:
+            problem = self._answer_over_limit(work.method, body)
+            if problem is not None:
+                body, status, detail = b"", Status.INTERNAL, problem
         self.admitted -= 1
         if work.mesh:
             self._open.pop((work.client, work.call_id), None)

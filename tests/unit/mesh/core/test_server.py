@@ -272,6 +272,24 @@ def test_a_cancelled_call_that_runs_is_told(server: Server) -> None:
     assert server.last.call_id == 1, "whoever answers, is heard"
 
 
+def test_a_cancelled_call_that_fails_was_never_made(server: Server) -> None:
+    server.send(Call(1, "calc.add", key=b"k"), CancelRecord(1))
+    server.give(b"", Status.UNKNOWN, Detail(type="CancelledError"))
+    assert refused(server) == (Status.CANCELLED, 0)
+    server.send(Call(2, "calc.add", key=b"k"))
+    assert server.running, "it can be asked for again"
+    server.give(b"5")
+    assert server.last.body == b"5"
+
+
+def test_a_cancelled_call_that_fails_and_must_not_run_twice_is_remembered(server: Server) -> None:
+    server.send(Call(1, "calc.pay", key=b"k"), CancelRecord(1))
+    server.give(b"", Status.UNKNOWN, Detail(message="half done"))
+    server.send(Call(2, "calc.pay", key=b"k"))
+    assert server.running == []
+    assert server.last.detail == Detail(message="half done")
+
+
 def test_only_the_caller_can_cancel(server: Server) -> None:
     server.send(Call(1, "calc.add"))
     server.send(CancelRecord(1), client=B)

@@ -8,6 +8,7 @@ from mesh.core.actions import Send
 from mesh.core.dialect import PONG
 from mesh.core.events import Received
 from mesh.core.wire import Ping
+from mesh.errors import Status
 from tests.unit.mesh.core.harness import Client
 
 
@@ -47,7 +48,7 @@ def test_a_server_that_froze_for_long_is_suspected_as_soon_as_any_other_when_it_
     client.vanish(server)
 
 
-def test_a_moved_attempt_that_fails_because_it_was_told_to_stop_does_not_fail_its_call(client: Client) -> None:
+def test_a_moved_attempt_that_was_stopped_by_its_cancellation_does_not_end_the_call(client: Client) -> None:
     froze = client.join("a")
     call = client.call()
     froze.frozen = True
@@ -55,7 +56,7 @@ def test_a_moved_attempt_that_fails_because_it_was_told_to_stop_does_not_fail_it
     client.advance(0.25)
     assert froze.cancels == [call.call_id]
     froze.frozen = False
-    froze.fail(call, message="cancelled")
+    froze.refuse(call, Status.CANCELLED, after_ms=0)
     assert not call.done
     other.answer(call, b"sum")
     assert (call.error, call.body) == (None, b"sum")
