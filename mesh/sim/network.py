@@ -277,8 +277,6 @@ class VirtualNetwork:
     ) -> None:
         self.clock = clock
         self.rng = rng
-        self.delay_longest_s = 0.0
-        """Longest one-way delay there was."""
         self.messages = 0
         """Messages that were read, by servers and clients."""
         self.digest = 0
@@ -393,7 +391,6 @@ class VirtualNetwork:
             while retransmissions < _RETRANSMISSIONS_MAX and rng.random() < faults.loss:
                 delay += _RTO_S * 2**retransmissions
                 retransmissions += 1
-        self.delay_longest_s = max(self.delay_longest_s, delay)
         return delay
 
     def saw(self, frames: list[bytes]) -> None:

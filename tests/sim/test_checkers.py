@@ -16,7 +16,6 @@ from mesh.core.duplicates import DuplicateWindow
 from mesh.core.links import Links
 from mesh.core.peers import Connection, Server
 from mesh.core.roster import Roster
-from mesh.core.routing import NONE
 from mesh.core.server import ServerCore
 from mesh.sim import Bout, Faults, Handlers, Spread, Workload, World
 from tests.sim.checkers import leftovers, run_checked
@@ -166,12 +165,3 @@ def test_what_is_left_behind_is_found(complaint: str, leave: Callable[[World], o
     assert leftovers(world) == []
     leave(world)
     assert complaint in leftovers(world)
-
-
-def test_server_of_no_pool_is_never_asked() -> None:
-    """What `place_whatever_is_in_flight` above relies on: a full window takes a server out of its pools."""
-    world = World(1, servers=1, server_config=ServerConfig(window=1), faults=Faults(delay=Spread(0.01)))
-    world.advance(0.2)
-    world.call("c1")
-    (conn,) = world.clients["c1"].core._links.conns.values()
-    assert conn.server.pool == NONE
