@@ -11,7 +11,7 @@ from mesh.core.wire import Body, body_octets, largest_frame, pack_body
 from mesh.errors import ConfigError, LocalProtocolError
 from mesh.typed import encode_arguments
 
-__all__ = ["deadline_of", "raw_call", "typed_call", "watch_of"]
+__all__ = ["raw_call", "seconds_of", "typed_call", "watch_of"]
 
 
 def typed_call(
@@ -46,12 +46,12 @@ def raw_call(
 ) -> PendingCall:
     """Return the call of a raw method, whose body goes as it is. Raises as `typed_call`."""
     packed: Body
-    if isinstance(body, bytes):
+    if type(body) is bytes:
         packed = body
     elif isinstance(body, str):
         raise LocalProtocolError("the body is a str; encode it, for example body.encode()")
     else:
-        frames = [bytes(frame) if isinstance(frame, bytearray | memoryview) else frame for frame in body]
+        frames: list[bytes] = [bytes(frame) if isinstance(frame, bytearray | memoryview) else frame for frame in body]
         for number, frame in enumerate(frames):
             if not isinstance(frame, bytes):
                 raise LocalProtocolError(f"frame {number} of the body is {type(frame).__name__}; frames are bytes")
@@ -61,13 +61,13 @@ def raw_call(
     return _make(config, method, packed, timeout, idempotent, key, peer, metadata, plain=True)
 
 
-def deadline_of(timeout: float | None, default_s: float, now: float) -> float:
-    """Return the absolute deadline. Raises ConfigError if the timeout is not a positive number."""
+def seconds_of(timeout: float | None, default_s: float) -> float:
+    """Return the seconds until the deadline. Raises ConfigError if the timeout is not a positive number."""
     if timeout is None:
-        return now + default_s
+        return default_s
     if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not 0 < timeout <= 86_400 * 365:
         raise ConfigError(f"timeout is {timeout!r}; give seconds, more than 0")
-    return now + timeout
+    return timeout
 
 
 def watch_of(count: int, service: str, timeout: float | None, config: ClientConfig) -> Watch:
@@ -75,7 +75,7 @@ def watch_of(count: int, service: str, timeout: float | None, config: ClientConf
     if isinstance(count, bool) or not isinstance(count, int) or count < 1:
         raise ConfigError(f"wait_for takes a number of servers from 1 on, not {count!r}")
     now = time.monotonic()
-    return Watch(count, service, now, deadline_of(timeout, config.timeout_s, now))
+    return Watch(count, service, now, now + seconds_of(timeout, config.timeout_s))
 
 
 def _make(
@@ -111,7 +111,7 @@ def _make(
         body,
         octets,
         now,
-        now + config.timeout_s if timeout is None else deadline_of(timeout, config.timeout_s, now),
+        now + (timeout if type(timeout) is float and 0 < timeout < 1e6 else seconds_of(timeout, config.timeout_s)),
         None if idempotent is None else not idempotent,
         key or b"",
         peer or "",

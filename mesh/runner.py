@@ -34,7 +34,7 @@ class MethodRunner:
         """Run a sync handler to its end."""
         try:
             frames = self._invoke[work.method](self._request(work))
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             return self._failed(work, error)
         return ReplyGiven(work, frames[0] if len(frames) == 1 else pack_body(frames))
 
@@ -49,7 +49,7 @@ class MethodRunner:
             if not work.cancelled:
                 raise
             return self._failed(work, error)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             return self._failed(work, error)
         return ReplyGiven(work, pack_body(frames))
 

@@ -78,14 +78,14 @@ class ClientCore:
     """
 
     def __init__(self, config: ClientConfig, rng: random.Random, realm: str = "default") -> None:
-        self._config = config
+        self._limits = config.limits
         self._out: list[ClientAction] = []
         self._pools = Pools()
         self._timers: Timers[Server | Connection | PendingCall | Watch] = Timers()
         self._budget = RetryBudget(config.retry_ratio, config.retry_min_per_s)
         self._watches: dict[Watch, None] = {}
         self._now = 0.0
-        self._garbage = self._stray = self._unknown = self._calls = 0
+        self._garbage = self._stray = self._unknown = 0
         self.closed = False
         roster = self._roster = Roster(realm, config.peers_max, config.addresses_max, config.window_max)
         links = self._links = Links(config, rng, roster, self._pools, self._timers, self._out)
@@ -99,7 +99,7 @@ class ClientCore:
         calls.push_back = links.push_back
         calls.describe = self._describe
         self._handlers: dict[type, _Handler] = {
-            CallRequested: self._on_call,
+            CallRequested: calls.requested,
             Received: self._on_received,
             Tick: self._on_tick,
             CallAbandoned: lambda event, now: calls.abandoned(event.call, now),
@@ -138,7 +138,7 @@ class ClientCore:
         """Return what was counted so far."""
         calls = self._dispatcher
         return Counters(
-            calls=self._calls,
+            calls=calls.calls,
             moved=calls.moved,
             retries_paid=self._budget.spent,
             late_replies=calls.late,
@@ -148,34 +148,30 @@ class ClientCore:
             peers_refused=self._roster.refused,
         )
 
-    def _on_call(self, event: CallRequested, now: float) -> None:
-        if self.closed:
-            event.call.error = ClosedError("the client is closed")
-            event.call.done = True
-            self._out.append(Finish(event.call))
-            return
-        self._calls += 1
-        self._dispatcher.requested(event.call, now)
+    def _refuse(self, event: CallRequested, now: float) -> None:
+        event.call.error = ClosedError("the client is closed")
+        event.call.done = True
+        self._out.append(Finish(event.call))
 
     def _on_received(self, event: Received, now: float) -> None:
         conn = self._links.conns.get(event.conn_id)
         if conn is None:
             self._stray += 1
-        elif conn.proto == MESH:
-            self._on_mesh(conn, event.frames, now)
-        else:
+            return
+        if conn.proto != MESH:
             self._on_plain(conn, event.frames, now)
-
-    def _on_mesh(self, conn: Connection, frames: list[bytes], now: float) -> None:
+            return
         try:
-            message = decode(frames, self._config.limits)
+            message = decode(event.frames, self._limits)
         except RemoteProtocolError as error:
             self._on_garbage(conn, str(error))
             return
         links, calls = self._links, self._dispatcher
         self._unknown += message.unknown
         proven = conn.state is not State.CONNECTING and conn.state is not State.PROVING
-        if proven:
+        if conn.state is State.ALIVE:
+            conn.heard_at = now
+        elif proven:
             links.heard(conn, now)
         for record in message.records:
             if type(record) is Reply and proven:
@@ -263,6 +259,7 @@ class ClientCore:
 
     def _on_stopping(self, event: Stopping, now: float) -> None:
         self.closed = True
+        self._handlers[CallRequested] = self._refuse
         error = ClosedError("the client was closed while the call was open")
         self._dispatcher.fail_all(error, now)
         for watch in list(self._watches):

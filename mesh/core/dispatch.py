@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from mesh.config import ClientConfig
     from mesh.core.budget import RetryBudget
     from mesh.core.calls import PendingCall, Watch
+    from mesh.core.events import CallRequested
     from mesh.core.peers import Connection, Server
     from mesh.core.roster import Roster
     from mesh.core.timers import Timers
@@ -70,10 +71,11 @@ class Dispatcher:
         self._budget = budget
         self._out = out
         self._key_prefix = rng.randbytes(10)
-        self._call_ids = 0
         self._profiles: dict[str, MethodProfile] = {}
         self._queues: dict[str, dict[int, PendingCall]] = {}
         """Calls that wait: by service, by `@peer`, or by `=` and the id of the only server that may have them."""
+        self.calls = 0
+        """Calls that were made; the last one's id."""
         self.open: dict[int, PendingCall] = {}
         """Calls that have not ended, by id."""
         self.late = 0
@@ -91,10 +93,11 @@ class Dispatcher:
 
     # -- what callers want
 
-    def requested(self, call: PendingCall, now: float) -> None:
+    def requested(self, event: CallRequested, now: float) -> None:
         """Somebody makes a call."""
-        self._call_ids += 1
-        call.call_id = self._call_ids
+        call = event.call
+        self.calls += 1
+        call.call_id = self.calls
         if len(self.open) >= self._config.calls_max:
             call.error = Overloaded(
                 f"This client has {len(self.open)} calls open; calls_max is {self._config.calls_max}.",
@@ -113,7 +116,13 @@ class Dispatcher:
         if call.once and not call.key:
             call.key = self._new_key(call)
         self._budget.deposit()
-        server = self._pick(call)
+        ready = self._ready.get(profile.service)
+        if ready is not None and len(ready.servers) == 1 and not call.peer:
+            server: Server | None = ready.servers[0]
+            if server.proto != MESH and not call.plain:  # type: ignore[union-attr]
+                server = self._pick(call)
+        else:
+            server = self._pick(call)
         if server is not None:
             self._send(call, server, now)
         else:
@@ -135,34 +144,28 @@ class Dispatcher:
 
     def reply(self, conn: Connection, reply: Reply, now: float) -> None:
         """An answer came to the call that this connection holds under this id."""
+        server = conn.server
         call = conn.inflight.pop(reply.call_id, None)
         if call is None:
             self.late += 1
         else:
-            self._ended(call, conn, reply, now)
-        if conn.server.pool == NONE:
-            self.place(conn.server, now)
-
-    def _ended(self, call: PendingCall, conn: Connection, reply: Reply, now: float) -> None:
-        server = conn.server
-        server.load = reply.load
-        if call.at is conn:
-            sent_at = call.sent_at
-        else:
-            sent_at = self._earlier(call, conn)
-        if reply.status == 0:
-            took = now - sent_at
-            server.took(took)
-            call.profile.took(took)  # type: ignore[union-attr]
-            if call.at is not conn:
-                self._leave(call, now, "another server was faster")
-                call.at, call.sent_at = conn, sent_at
-            call.body = reply.body  # type: ignore[assignment]
-            call.finished_at = now
-            self._close(call, now)
-            self._out.append(Finish(call))
-        else:
-            self._failed(call, conn, sent_at, reply, now)
+            server.load = reply.load
+            sent_at = call.sent_at if call.at is conn else self._earlier(call, conn)
+            if reply.status == 0:
+                took = now - sent_at
+                server.took(took)
+                call.profile.took(took)  # type: ignore[union-attr]
+                if call.at is not conn:
+                    self._leave(call, now, "another server was faster")
+                    call.at, call.sent_at = conn, sent_at
+                call.body = reply.body  # type: ignore[assignment]
+                call.finished_at = now
+                self._close(call, now)
+                self._out.append(Finish(call))
+            else:
+                self._failed(call, conn, sent_at, reply, now)
+        if server.pool == NONE:
+            self.place(server, now)
 
     def _failed(self, call: PendingCall, conn: Connection, sent_at: float, reply: Reply, now: float) -> None:
         detail = reply.detail or Detail()

@@ -16,12 +16,13 @@ __all__ = ["MethodProfile"]
 class MethodProfile:
     """One method, over all its servers."""
 
-    __slots__ = ("_config", "_latency", "overdue_s", "patience_s", "service")
+    __slots__ = ("_config", "_latency", "_overdue_min_s", "overdue_s", "patience_s", "service")
 
     def __init__(self, method: str, config: ClientConfig) -> None:
         self.service = service_of(method)
         self._config = config
         self._latency = Smoothed()
+        self._overdue_min_s = config.attempt_min_s
         self.overdue_s = 0.0
         """Time after which an attempt's server is asked for a sign of life."""
         self.patience_s = 0.0
@@ -32,11 +33,11 @@ class MethodProfile:
         """Learn from an attempt that ended after so many seconds."""
         latency = self._latency
         latency.add(duration_s)
-        self._judge(latency.value_s + 4.0 * latency.deviation_s)
+        expected_s = latency.value_s + 4.0 * latency.deviation_s
+        if expected_s > self._overdue_min_s or self.overdue_s > self._overdue_min_s:  # seldom: most methods are quick
+            self._judge(expected_s)
 
     def _judge(self, expected_s: float) -> None:
         config = self._config
-        overdue_s = expected_s if expected_s > config.attempt_min_s else config.attempt_min_s
-        patience_s = overdue_s * config.attempt_patience
-        self.overdue_s = overdue_s
-        self.patience_s = patience_s if patience_s > config.attempt_patience_min_s else config.attempt_patience_min_s
+        self.overdue_s = max(expected_s, config.attempt_min_s)
+        self.patience_s = max(self.overdue_s * config.attempt_patience, config.attempt_patience_min_s)

@@ -20,6 +20,7 @@ from mesh.core.duplicates import Answered, DuplicateWindow
 from mesh.core.events import ReplyGiven, RequestReceived, ServerEvent, Stopping, Tick
 from mesh.core.methods import INLINE, MethodInfo, MethodStats, unknown_method
 from mesh.core.wire import (
+    MAGIC,
     Body,
     Call,
     Detail,
@@ -174,10 +175,13 @@ class ServerCore:
     # -- messages
 
     def _on_request(self, event: RequestReceived, now: float) -> None:
-        incoming = read_dialect(event.frames)
-        client = event.client
+        frames, client = event.frames, event.client
+        if frames and frames[0].startswith(MAGIC):  # nearly all, so they do not go the long way
+            self._on_mesh(client, (), frames, now)
+            return
+        incoming = read_dialect(frames)
         if type(incoming) is MeshFrames:
-            self._on_mesh(client, incoming, now)
+            self._on_mesh(client, incoming.envelope, incoming.frames, now)
         elif type(incoming) is FlpPing:
             self._out.append(AnswerFrames(client, [*incoming.envelope, PONG]))
         elif type(incoming) is Ignored:
@@ -186,10 +190,9 @@ class ServerCore:
             work = Work(client, incoming.envelope, False, 0, self._default, incoming.frames, None)
             self._admit(work, now)
 
-    def _on_mesh(self, client: bytes, incoming: MeshFrames, now: float) -> None:
-        envelope = incoming.envelope
+    def _on_mesh(self, client: bytes, envelope: Envelope, frames: list[bytes], now: float) -> None:
         try:
-            message = decode(incoming.frames, self._limits)
+            message = decode(frames, self._limits)
         except RemoteProtocolError as error:
             self.garbage += 1
             self._out.append(Notice("garbage", f"a client sent {error}"))
@@ -225,13 +228,15 @@ class ServerCore:
             True,
             call.call_id,
             call.method,
-            body_frames(body),
+            [body] if type(body) is bytes else body,  # type: ignore[arg-type]
             deadline,
             call.key,
             call.attempt,
             call.metadata,
         )
-        problem = self._over_limit(call, body)
+        # No method of 63 characters is over a limit that is 255 octets at the least.
+        small = type(body) is bytes and len(body) <= self._limits.body_max and len(call.method) <= 63
+        problem = None if small and not call.metadata and not call.key else self._over_limit(call, body)
         if problem is not None:
             self._answer(work, b"", Status.INVALID_ARGUMENT, problem)
         elif call.boot and call.boot != self._identity.boot:
@@ -245,15 +250,9 @@ class ServerCore:
 
     def _over_limit(self, call: Call, body: Body) -> Detail | None:
         limits = self._limits
-        if type(body) is bytes:
-            if len(body) <= limits.body_max and len(call.method) <= 63 and not call.metadata and not call.key:
-                return None
-            largest = len(body)
-        else:
-            largest = largest_frame(body)
         metadata = sum(len(name.encode()) + len(value.encode()) for name, value in (call.metadata or {}).items())
         for name, value, most in (
-            ("body_max", largest, limits.body_max),
+            ("body_max", largest_frame(body), limits.body_max),
             ("method_max", len(call.method.encode()), limits.method_max),
             ("metadata_max", metadata, limits.metadata_max),
             ("key_max", len(call.key), limits.key_max),
@@ -400,11 +399,11 @@ class ServerCore:
 
     def _answer(self, work: Work, body: Body, status: int, detail: Detail | None) -> None:
         if work.mesh:
-            self._post(
-                work.client,
-                work.envelope,
-                Reply(work.call_id, status, body, self.admitted, detail),  # type: ignore[arg-type]
-            )
+            reply = Reply(work.call_id, status, body, self.admitted, detail)  # type: ignore[arg-type]
+            if work.envelope:
+                self._post(work.client, work.envelope, reply)
+            else:
+                self._out.append(Answer(work.client, reply))
             return
         if status:
             text = detail.message if detail is not None else ""

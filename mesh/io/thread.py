@@ -33,19 +33,6 @@ _LULL_S = 0.02
 """Time without a call after which the keeper takes over: pausing and resuming it for each one would cost more."""
 
 
-class _Waiter:
-    """A thread that waits for its call; asleep on `bell` while somebody else leads."""
-
-    __slots__ = ("bell",)
-
-    def __init__(self) -> None:
-        self.bell: threading.Lock | None = None
-
-    def ring(self) -> None:
-        if self.bell is not None:
-            self.bell.release()
-
-
 class ThreadDriver:
     """Drives one client core; any number of threads may call at the same time.
 
@@ -65,14 +52,16 @@ class ThreadDriver:
         self._leaders.add(self._leader_wake.descriptor)
         self._keepers.add(self._keeper_wake.descriptor)
         self._router_descriptor = -1
-        self._leader: _Waiter | None = None
+        self._leader: PendingCall | Watch | None = None
+        """What the leading thread waits for."""
         self._leader_sleeps_until = 0.0
         """When the waiting leader will look again; 0 while it does not wait."""
         self._keeper_sleeps_until = 0.0
         self._keeper_paused = False
         """The keeper does not wake for messages: somebody called a moment ago and may again."""
         self._calls = 0
-        self._followers: dict[_Waiter, None] = {}
+        self._followers: dict[PendingCall | Watch, threading.Lock] = {}
+        """What the others wait for, and what each sleeps on."""
         self._closed = False
         self._engine = ClientEngine(core, config, self._on_descriptor, self._on_finish, on_notice)
         self._keeper = threading.Thread(target=self._keep, name="mesh-keeper", daemon=True)
@@ -128,8 +117,6 @@ class ThreadDriver:
 
     def _drive(self, item: PendingCall | Watch, event: CallRequested | WatchRequested) -> None:
         check_process(self._mark)  # before the lock, which a thread may have held that the child does not have
-        waiter = _Waiter()
-        item.waiter = waiter
         with self._lock:
             if self._closed:
                 raise ClosedError("the client is closed")
@@ -138,23 +125,22 @@ class ThreadDriver:
             engine.feed(event)
             if self._leader is None:
                 if not item.done:
-                    self._lead(waiter, item)
+                    self._lead(item)
                 else:
                     self._settle()
                 return
             self._settle()
             if item.done:
                 return
-            waiter.bell = threading.Lock()
-            waiter.bell.acquire()
-            self._followers[waiter] = None
+            bell = self._followers[item] = threading.Lock()
+            bell.acquire()
         try:
-            waiter.bell.acquire()
+            bell.acquire()
         except BaseException:  # an interrupt: take the call back, and the lead if it was just handed over
             with self._lock:
-                self._followers.pop(waiter, None)
+                self._followers.pop(item, None)
                 self._abandon(item)
-                if self._leader is waiter:
+                if self._leader is item:
                     self._resign()
             raise
         if not item.done:
@@ -162,12 +148,12 @@ class ThreadDriver:
                 if item.done:
                     self._resign()
                 else:
-                    self._lead(waiter, item)
-        elif self._leader is waiter:
+                    self._lead(item)
+        elif self._leader is item:
             with self._lock:
                 self._resign()
 
-    def _lead(self, waiter: _Waiter, item: PendingCall | Watch) -> None:
+    def _lead(self, item: PendingCall | Watch) -> None:
         """Take in what comes until `item` is done. The lock is held, except while waiting."""
         engine, lock, poller = self._engine, self._lock, self._leaders
         messages = [self._router_descriptor]
@@ -176,7 +162,7 @@ class ThreadDriver:
             self._keeper_paused = True
             self._keepers.pause(self._router_descriptor)
             self._keeper_wake.set()
-        self._leader = waiter
+        self._leader = item
         try:
             monitors = False
             while not item.done:
@@ -209,10 +195,10 @@ class ThreadDriver:
 
     def _resign(self) -> None:
         """Hand the lead to a follower, or leave the sockets to the keeper, who looks at them before long."""
-        for follower in self._followers:
+        for follower, bell in self._followers.items():
             del self._followers[follower]
             self._leader = follower
-            follower.ring()
+            bell.release()
             return
         self._leader = None
 
@@ -251,15 +237,13 @@ class ThreadDriver:
             self._router_descriptor = descriptor
 
     def _on_finish(self, item: PendingCall | Watch) -> None:
-        waiter = item.waiter
-        if not isinstance(waiter, _Waiter):
-            return
-        if waiter is self._leader:
+        if item is self._leader:
             if self._leader_sleeps_until:
                 self._leader_wake.set()
             return
-        if self._followers.pop(waiter, waiter) is None:
-            waiter.ring()
+        bell = self._followers.pop(item, None)
+        if bell is not None:
+            bell.release()
 
     # -- the keeper
 
