@@ -229,7 +229,7 @@ class Chaos(RuleBasedStateMachine):
         assert_quiet(client)
 
 
-Chaos.TestCase.settings = settings(max_examples=60, stateful_step_count=40)
+Chaos.TestCase.settings = settings(max_examples=40, stateful_step_count=30)
 TestChaos = Chaos.TestCase
 
 
