@@ -115,8 +115,7 @@ class ClientEngine:
         """Send what gathered, take in what came, let time pass; return whether it has to be called again at once.
 
         Args:
-            monitors: Also look at the monitors and at REP servers; their descriptors, unlike the ROUTER's, stay readable
-                until that is done.
+            monitors: Also look at the monitors; their descriptors, unlike the others, stay readable until that is done.
             messages_max: Bound of one turn, so that a flood from one server cannot starve the others or the loop.
         """
         if monitors:
@@ -126,10 +125,9 @@ class ClientEngine:
                 else:
                     self._take_what_came_before()
                     self._down(conn_id, why)
-            for conn_id, frames in self._link.receive_plain():
-                self.feed(Received(conn_id, frames))
-        # The descriptor is edge-triggered and a send takes the edge: what came meanwhile is looked for afterwards.
+        # The descriptors are edge-triggered and a send takes the edge: what came meanwhile is looked for afterwards.
         self.flush()
+        self._take_plain()
         for _ in range(messages_max):
             if not self.take():
                 break
@@ -154,8 +152,14 @@ class ClientEngine:
         self._perform(self.core.handle(Received(*message), time.monotonic()))
         return True
 
+    def _take_plain(self) -> None:
+        """Take in what REP servers have answered."""
+        for conn_id, frames in self._link.receive_plain():
+            self.feed(Received(conn_id, frames))
+
     def _take_what_came_before(self) -> None:
         """Take in what a server sent before its link went down: the last answers of one that drained are still here."""
+        self._take_plain()
         for _ in range(_LAST_MESSAGES_MAX):
             if not self.take():
                 return
