@@ -44,8 +44,8 @@ __all__ = [
 KILL, FREEZE, RESTART = "kill -9", "freeze and thaw", "rolling restart"
 _QUIET_S = 1.0
 """Calls are made for so long before a fault and after it."""
-_FROZEN_S = 1.5
-_TIMEOUT_S = 1.0
+_FROZEN_S = 2.5
+_TIMEOUT_S = 2.0
 """Less than a server is frozen, so that the calls it holds are expired when it thaws."""
 _HOLD_S = 0.003
 
