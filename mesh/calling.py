@@ -51,10 +51,11 @@ def raw_call(
     elif isinstance(body, str):
         raise LocalProtocolError("the body is a str; encode it, for example body.encode()")
     else:
-        frames: list[bytes] = [bytes(frame) if isinstance(frame, bytearray | memoryview) else frame for frame in body]
-        for number, frame in enumerate(frames):
-            if not isinstance(frame, bytes):
+        frames: list[bytes] = []
+        for number, frame in enumerate(body):
+            if not isinstance(frame, bytes | bytearray | memoryview):
                 raise LocalProtocolError(f"frame {number} of the body is {type(frame).__name__}; frames are bytes")
+            frames.append(bytes(frame))
         if len(frames) > config.limits.frames_max:
             raise LocalProtocolError(f"the body has {len(frames)} frames; frames_max is {config.limits.frames_max}")
         packed = pack_body(frames)

@@ -36,7 +36,7 @@ from mesh.core.links import Links
 from mesh.core.liveness import State
 from mesh.core.peers import MESH, REP, Connection, Server
 from mesh.core.roster import Roster, hello_problem
-from mesh.core.routing import Pools
+from mesh.core.routing import ANY, Pools
 from mesh.core.timers import Timers
 from mesh.core.view import ServerView, describe_servers, view_of
 from mesh.core.wire import Hello, Pong, Reply, decode
@@ -98,6 +98,7 @@ class ClientCore:
         calls.ask = links.ask
         calls.push_back = links.push_back
         calls.describe = self._describe
+        calls.is_full = self._is_full
         self._handlers: dict[type, _Handler] = {
             CallRequested: calls.requested,
             Received: self._on_received,
@@ -266,6 +267,16 @@ class ClientCore:
             watch.error = error
             self._end_watch(watch)
         self._links.close_all(now)
+
+    def _is_full(self, call: PendingCall) -> bool:
+        servers = self._roster.find(call.peer) if call.peer else self._roster
+        return any(
+            server.active is not None
+            and server.active.state is State.ALIVE
+            and len(server.active.inflight) >= server.window
+            and (call.service in server.services or call.service == ANY)
+            for server in servers
+        )
 
     def _describe(self, call: PendingCall, now: float) -> str:
         return describe_servers(call.service, self._roster, now, peer=call.peer, plain=call.plain)

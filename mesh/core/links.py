@@ -140,7 +140,7 @@ class Links:
         server = conn.server
         server.load = pong.load
         server.server_state = pong.state
-        server.window = max(1, min(self._config.window_max, pong.window))
+        server.tells_window(max(1, min(self._config.window_max, pong.window)))
         if conn.state is State.CONNECTING or conn.state is State.PROVING:
             self._proven(conn, now)
         else:
@@ -304,7 +304,7 @@ class Links:
         server.active = conn
         server.latency_s = server.latency_s or conn.rtt.value_s
         if server.proto != MESH:
-            server.window = min(self._config.window_max, _PLAIN_WINDOW)
+            server.tells_window(min(self._config.window_max, _PLAIN_WINDOW))
         if conn.proto != REP:
             self._timers.set(conn, now + self._config.ping_interval_s)
         else:

@@ -20,6 +20,8 @@ FLP = "flp"
 REP = "rep"
 PROTOCOLS = (MESH, FLP, REP)
 
+_WINDOW_GROWS_S = 1.0
+"""A window that was cut by a refusal grows by a quarter in so many seconds: each try that fails costs a push-back."""
 _CLOCK_AGE_MAX_S = 60.0
 """A clock offset older than this gives way to a less exact one: clocks drift."""
 _CLOCK_MAX_MS = 1 << 53
@@ -128,7 +130,9 @@ class Server:
         "services",
         "timer_at",
         "version",
+        "_window_grows_at",
         "window",
+        "window_told",
     )
 
     def __init__(self, name: str, services: tuple[str, ...], proto: str, window: int) -> None:
@@ -148,6 +152,10 @@ class Server:
         self.version = ""
         self.body_max = 0
         self.window = window
+        """Calls in flight that it may have of ours: what it tells, less after it has refused one for want of room."""
+        self.window_told = window
+        """What it tells, within what the client is configured for."""
+        self._window_grows_at = 0.0
         self.server_state = ServerState.SERVING
         self.load = 0
         self.latency_s = 0.0
@@ -185,8 +193,22 @@ class Server:
             return State.PROVING
         return State.CONNECTING if states else None
 
-    def took(self, duration_s: float) -> None:
+    def tells_window(self, window: int) -> None:
+        """Take in the window that it tells."""
+        if self.window == self.window_told or self.window > window:
+            self.window = window
+        self.window_told = window
+
+    def refused(self, held: int, now: float) -> None:
+        """It had no room for one more beside the `held` calls: give it no more than these, and then try a little more."""
+        self.window = max(1, min(self.window, held))
+        self._window_grows_at = now + _WINDOW_GROWS_S
+
+    def took(self, duration_s: float, now: float) -> None:
         """Learn from an answer that took so long."""
+        if self.window < self.window_told and now >= self._window_grows_at:
+            self.window = min(self.window_told, self.window + max(1, self.window // 4))
+            self._window_grows_at = now + _WINDOW_GROWS_S
         self.answered += 1
         self.histogram.record(duration_s)
         gap = duration_s - self.latency_s

@@ -26,7 +26,7 @@ def random_world(seed: int, servers: int | None = None, calls: int = 400) -> tup
         client_config=ClientConfig(window_max=rng.choice((4, 32, 512))),
         server_config=ServerConfig(
             window=rng.choice((2, 16, 512)),
-            admitted_max=rng.choice((64, 4096)),
+            admitted_max=rng.choice((8, 64, 4096)),
             duplicates_max=rng.choice((1000, 100_000)),
             drain_s=rng.choice((0.05, 2.0)),
         ),
