@@ -657,6 +657,18 @@ def test_a_slow_but_alive_server_keeps_its_call_while_the_budget_is_empty() -> N
     assert call.error is None
 
 
+def test_a_call_that_waits_for_the_budget_looks_for_it_ever_more_rarely() -> None:
+    client = Client(ClientConfig(retry_ratio=0.0, retry_min_per_s=0.0, ping_interval_s=60.0))
+    client.join("a")
+    client.join("b")
+    client.call(timeout=30.0)
+    until, looks = client.now + 20.0, 0
+    while (due := client.core.deadline()) is not None and due <= until:
+        client.advance(due - client.now)
+        looks += 1
+    assert 5 < looks < 30
+
+
 def test_calls_of_a_dead_server_move_whatever_the_budget() -> None:
     client = Client(ClientConfig(retry_ratio=0.0, retry_min_per_s=0.0))
     fars = client.join("a"), client.join("b")
