@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 
-from mesh.core.server import Work
+from mesh.core.work import Work
 from mesh.errors import Status
 from mesh.request import Request
 from mesh.runner import MethodRunner
@@ -33,7 +33,12 @@ def test_one_frame_is_a_body_and_several_are_a_list() -> None:
 def test_the_request_has_what_came_with_the_call() -> None:
     seen: list[Request] = []
     service = Service("s")
-    service.method(name="see", raw=True)(lambda request: seen.append(request) or b"")
+
+    @service.method(raw=True)
+    def see(request: Request) -> bytes:
+        seen.append(request)
+        return b""
+
     _runner(service).run(_work("s.see", b"x", deadline=5.0))
     (request,) = seen
     assert (request.method, request.frames, request.key, request.attempt) == ("s.see", [b"x"], b"key", 2)

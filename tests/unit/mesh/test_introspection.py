@@ -1,0 +1,67 @@
+"""What a server tells about itself, in the words of NATS micro (ADR-32)."""
+
+from __future__ import annotations
+
+import datetime
+import os
+from typing import Any
+
+import msgspec
+import pytest
+
+from mesh.config import ServerConfig
+from mesh.core.events import Stopping
+from mesh.core.methods import INLINE, MethodInfo
+from mesh.core.server import ServerCore, ServerIdentity
+from mesh.introspection import Introspection
+from mesh.service import Service
+
+
+@pytest.fixture
+def told() -> Introspection:
+    service = Service("calc", version="1.0.0", description="adds", metadata={"site": "A"})
+    service.method(name="add", idempotent=False)(_add)
+    identity = ServerIdentity(peer_id="id", name="ann", realm="lab", version="1.0.0", boot=7)
+    config = ServerConfig(admitted_max=9)
+    methods = {"calc.add": MethodInfo(INLINE, idempotent=False)}
+    core = ServerCore(identity, methods, {}, config, services=("calc",), started_at=100.0)
+    return Introspection(identity, [service], core, config)
+
+
+def _add(a: int, b: int) -> int:
+    """Add two numbers."""
+    return a + b
+
+
+def test_every_answer_says_who_and_can_be_sent(told: Introspection) -> None:
+    for kind in ("ping", "info", "stats", "health"):
+        answer: dict[str, Any] = msgspec.msgpack.decode(msgspec.msgpack.encode(getattr(told, kind)(101.0)))
+        assert answer["type"] == f"mesh.v1.{kind}_response"
+        assert (answer["name"], answer["id"], answer["version"]) == ("ann", "id", "1.0.0")
+        assert answer["metadata"] == {"site": "A"}
+
+
+def test_info_describes_every_method(told: Introspection) -> None:
+    info: Any = told.info(101.0)
+    assert (info["description"], info["realm"], info["pid"], info["proto"]) == ("adds", "lab", os.getpid(), "mesh/1")
+    (endpoint,) = info["endpoints"]
+    assert (endpoint["name"], endpoint["subject"], endpoint["queue_group"]) == ("add", "calc.add", "calc")
+    assert endpoint["metadata"]["signature"] == "calc.add(a: int, b: int) -> int"
+    assert endpoint["metadata"]["description"] == "Add two numbers."
+    assert endpoint["metadata"]["idempotent"] == "false"
+
+
+def test_stats_begin_at_zero_and_tell_the_capacity(told: Introspection) -> None:
+    stats: Any = told.stats(103.5)
+    assert (stats["uptime_s"], stats["in_flight"], stats["capacity"]) == (3.5, 0, 9)
+    assert datetime.datetime.fromisoformat(stats["started"]).tzinfo is not None
+    (endpoint,) = stats["endpoints"]
+    assert (endpoint["num_requests"], endpoint["num_errors"], endpoint["average_processing_time"]) == (0, 0, 0)
+
+
+def test_health_follows_the_state(told: Introspection) -> None:
+    assert told.health(101.0)["status"] == "SERVING"
+    told._core.handle(Stopping(), 102.0)
+    assert told.health(102.0)["status"] == "DRAINING"
+    told._core.end(103.0)
+    assert told.health(103.0)["status"] == "NOT_SERVING"
