@@ -12,8 +12,8 @@ __all__ = ["Pool"]
 class Pool:
     """At most `size` threads, made when they are needed, that run one task after another.
 
-    They are daemons: `concurrent.futures` waits for its threads when the interpreter exits, so that a handler that never
-    ends would keep its program from ending.
+    They are daemons: `concurrent.futures` waits for its threads when the interpreter exits, so that a handler that
+    never ends would keep its program from ending.
     """
 
     def __init__(self, size: int, name: str) -> None:
