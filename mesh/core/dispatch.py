@@ -88,6 +88,8 @@ class Dispatcher:
         """Ask a connection for a sign of life."""
         self.push_back: Callable[[Server, float, float], None]
         """Leave a server alone for a while."""
+        self.is_full: Callable[[PendingCall], bool]
+        """Whether servers that could take the call are alive, with all their windows full."""
         self.describe: Callable[[PendingCall, float], str]
         """Say in words which servers were seen, for the error of a call that found none."""
 
@@ -153,7 +155,7 @@ class Dispatcher:
             sent_at = call.sent_at if call.at is conn else self._earlier(call, conn)
             if reply.status == 0:
                 took = now - sent_at
-                server.took(took)
+                server.took(took, now)
                 call.profile.took(took)  # type: ignore[union-attr]
                 if call.at is not conn:
                     self._leave(call, now, "another server was faster")
@@ -183,14 +185,17 @@ class Dispatcher:
             return
         call.ended(conn, sent_at, now, f"refused, {detail.message or code.name}")
         pushed_back = code is Status.RESOURCE_EXHAUSTED
-        if pushed_back and detail.retry_after_ms > 0:
+        if pushed_back:
+            server.refused(len(conn.inflight), now)
             self.push_back(server, detail.retry_after_ms / 1000.0, now)
         if call.at is not conn:
             return  # a moved attempt; the latest one decides
         call.at = None
         call.overloaded = pushed_back
-        again_here = call.tried is not None and call.tried.count(server) > 1
-        if (pushed_back or again_here) and not self._budget.withdraw(now):
+        # A server that has no room gets fewer calls from now on, which bounds these retries better than the budget
+        # could: that would starve the calls of a burst while the server is idle again.
+        again_here = not pushed_back and call.tried is not None and call.tried.count(server) > 1
+        if again_here and not self._budget.withdraw(now):
             self._later(call, now)
         else:
             self._again(call, now)
@@ -298,6 +303,8 @@ class Dispatcher:
             error = Overloaded(f"{call.method}: every server refused for want of room, for {waited}.")
         elif call.attempts:
             error = CallTimeout(f"{call.method}: no server answered within {waited}.")
+        elif self.is_full(call):
+            error = Overloaded(f"{call.method}: every server had all the calls that it takes, for {waited}.")
         else:
             error = NoServer(f"{call.method}: no server within {waited}. {self.describe(call, now)}")
         self._fail(call, error, now, cancel=True)
