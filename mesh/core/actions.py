@@ -1,4 +1,4 @@
-"""What to do: the outputs of the cores, in the imperative. The shell performs a list in its order, before the next event."""
+"""What to do: the outputs of the cores, in the imperative; the shell performs a list in order, before the next event."""
 
 from __future__ import annotations
 

@@ -2,7 +2,8 @@
 
     for action in core.handle(event, now): shell.perform(action)
 
-It composes the parts that decide (`Links` who is alive, `Dispatcher` who gets which call) and holds no decision of its own.
+It composes the parts that decide (`Links` who is alive, `Dispatcher` who gets which call) and holds no decision of
+its own.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 Three classes of failure decide about a retry (gRPC gRFC A6):
 - never written, or refused before it ran: tried again elsewhere;
-- outcome unknown, may be repeated: moved at once when the link is lost or its server falls silent; within the retry budget
-  when its server is merely late;
+- outcome unknown, may be repeated: moved at once when the link is lost or its server falls silent; within the retry
+  budget when its server is merely late;
 - outcome unknown, must not be repeated: only the same process may be asked again, whose duplicate window knows the key;
   when that process is gone, the call ends with `OutcomeUnknown`.
 Giving up is the last resort: a call without a server waits for one until its own deadline.
@@ -476,8 +476,8 @@ class Dispatcher:
     # -- ending
 
     def _unknown(self, call: PendingCall, now: float) -> None:
-        text = f"{call.method}: its server was lost before it answered; it may or may not have run, and must not run twice."
-        self._fail(call, OutcomeUnknown(text), now)
+        text = "its server was lost before it answered; it may or may not have run, and must not run twice."
+        self._fail(call, OutcomeUnknown(f"{call.method}: {text}"), now)
 
     def _fail(self, call: PendingCall, error: MeshError, now: float, *, cancel: bool = False) -> None:
         if call.done:

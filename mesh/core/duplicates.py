@@ -1,7 +1,8 @@
 """The duplicate window: one key runs once here, however often it is asked for.
 
 Running: the second asker is joined to the first. Answered: the same answer is replayed. Another method or body under
-the same key is an error (as Stripe's idempotency keys have it). Bounded in entries, octets and age; a running call is never forgotten.
+the same key is an error (as Stripe's idempotency keys have it). Bounded in entries, octets and age; a running
+call is never forgotten.
 """
 
 from __future__ import annotations

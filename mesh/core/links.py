@@ -1,7 +1,7 @@
 """Connections of a client: dialling, pinging, and telling who is alive.
 
-Discovery proposes: a record makes its addresses be dialled, all in parallel. Pings dispose: the first address that answers
-carries the calls, the others are closed. The transport never redials by itself; each dial is a new connection.
+Discovery proposes: a record makes its addresses be dialled, all in parallel. Pings dispose: the first address that
+answers carries the calls, the others are closed. The transport never redials by itself; each dial is a new connection.
 """
 
 from __future__ import annotations

@@ -2,10 +2,11 @@
 
 A *connection* is one dial of one address of one server. It proves itself by an answered PING; a record on the
 network, a completed TCP handshake, even a completed ZMTP handshake prove nothing (a stopped process gets CONNECTED
-from its kernel). Any message from the server is a sign of life. A PING that stays unanswered makes a *suspect*: it gets no
-new calls while anybody better is there, and is asked again. After `misses_max` of them it is *dead*: it gets no
+from its kernel). Any message from the server is a sign of life. A PING that stays unanswered makes a *suspect*: it
+gets no new calls while anybody better is there, and is asked again. After `misses_max` of them it is *dead*: it gets no
 calls at all, and those it holds move. Its link stays up as long as the transport believes in it: a server that
-blocked its loop for a while and answers again is alive at once. Only a lost link ends a connection; ids are never reused.
+blocked its loop for a while and answers again is alive at once. Only a lost link ends a connection; ids are never
+reused.
 
     connecting --link up--> proving --sign of life--> alive <--sign of life-- suspect --misses--> dead
                                                         +------unanswered------^  dead --sign of life--> alive

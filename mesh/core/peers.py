@@ -200,7 +200,7 @@ class Server:
         self.window_told = window
 
     def refused(self, held: int, now: float) -> None:
-        """It had no room for one more beside the `held` calls: give it no more than these, and then try a little more."""
+        """It had no room for one more beside the `held` calls: give it no more, and then try a little more."""
         self.window = max(1, min(self.window, held))
         self._window_grows_at = now + _WINDOW_GROWS_S
 
