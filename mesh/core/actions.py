@@ -1,4 +1,4 @@
-"""What to do: the outputs of the cores, in the imperative; the shell performs a list in order, before the next event."""
+"""What to do: outputs of the cores, in the imperative; the shell performs a list in order, before the next event."""
 
 from __future__ import annotations
 

@@ -2,8 +2,8 @@
 
 A call is admitted or refused at once. Admitted calls wait in the lane of their method: `inline` runs one at a time
 in the loop, a pool of threads as many as it has, coroutines up to a limit. `Handle` starts one, `ReplyGiven` ends it
-and starts the next. Just before it starts, a call whose caller gave up (its deadline, in this server's clock, has passed,
-or it was cancelled) is dropped instead: that is what keeps a thawed server from running stale work.
+and starts the next. Just before it starts, a call whose caller gave up (its deadline, in this server's clock, has
+passed, or it was cancelled) is dropped instead: that is what keeps a thawed server from running stale work.
 """
 
 from __future__ import annotations
