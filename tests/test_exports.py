@@ -79,9 +79,7 @@ def test_the_front_door_has_no_logic(package: ModuleType) -> None:
     assert found == []
 
 
-@pytest.mark.parametrize(
-    "text", ["x = 1", "def f(): pass", "if y:\n    import x", "print()", "class C: pass"]
-)
+@pytest.mark.parametrize("text", ["x = 1", "def f(): pass", "if y:\n    import x", "print()", "class C: pass"])
 def test_logic_is_found(text: str) -> None:
     assert not is_harmless(ast.parse(text).body[0])
 

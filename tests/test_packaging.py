@@ -26,9 +26,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.Path:
     (tree / "mesh" / "WIRE.md").write_text("The protocol.")
     (tree / "mesh" / "__pycache__").mkdir()
     (tree / "mesh" / "__pycache__" / "errors.cpython-311.pyc").touch()
-    subprocess.run(
-        [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", "dist"], cwd=tree, check=True
-    )
+    subprocess.run([sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", "dist"], cwd=tree, check=True)
     [built] = (tree / "dist").iterdir()
     return zipfile.Path(built)
 

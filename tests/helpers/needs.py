@@ -21,9 +21,7 @@ def _may_unshare() -> bool:
     """Say whether a network namespace can be made: containers often forbid it even to root."""
     if shutil.which("unshare") is None:
         return False
-    return (
-        subprocess.run(["unshare", "--net", "true"], stderr=subprocess.DEVNULL, check=False).returncode == 0
-    )
+    return subprocess.run(["unshare", "--net", "true"], stderr=subprocess.DEVNULL, check=False).returncode == 0
 
 
 needs_root = pytest.mark.needs(why="needs root", met=lambda: os.geteuid() == 0)

@@ -129,9 +129,7 @@ class Process:
 
 
 @contextlib.contextmanager
-def spawn(
-    args: Sequence[str | os.PathLike[str]], *, env: Mapping[str, str] | None = None
-) -> Iterator[Process]:
+def spawn(args: Sequence[str | os.PathLike[str]], *, env: Mapping[str, str] | None = None) -> Iterator[Process]:
     """Start a program without input; at the end of the block it is killed with its children.
 
     ``env`` is added to this process's environment. Python programs print unbuffered.

@@ -24,9 +24,7 @@ def wait_until(condition: Callable[[], T], deadline_s: float = 5.0, what: str = 
     return value
 
 
-async def async_wait_until(
-    condition: Callable[[], T], deadline_s: float = 5.0, what: str = "the condition"
-) -> T:
+async def async_wait_until(condition: Callable[[], T], deadline_s: float = 5.0, what: str = "the condition") -> T:
     """Do what ``wait_until`` does, and let the event loop run meanwhile."""
     give_up_at = time.monotonic() + deadline_s
     while not (value := condition()):

@@ -30,9 +30,7 @@ def test_remaining_counts_down_to_zero(deadline: float | None, left: float | Non
 
 
 @pytest.mark.usefixtures("at_100")
-@pytest.mark.parametrize(
-    ("deadline", "cancelled"), [(None, False), (100.1, False), (100.0, True), (99.0, True)]
-)
+@pytest.mark.parametrize(("deadline", "cancelled"), [(None, False), (100.1, False), (100.0, True), (99.0, True)])
 def test_a_passed_deadline_cancels(deadline: float | None, cancelled: bool) -> None:
     assert Request("calc.add", [], deadline=deadline).cancelled is cancelled
 

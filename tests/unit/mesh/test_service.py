@@ -244,9 +244,7 @@ async def async_generator(x: int) -> AsyncIterator[int]:
         ({}, async_generator, "a generator cannot be a method: return a list"),
     ],
 )
-def test_a_method_that_cannot_be_declared(
-    options: dict[str, Any], handler: Callable[..., Any], sentence: str
-) -> None:
+def test_a_method_that_cannot_be_declared(options: dict[str, Any], handler: Callable[..., Any], sentence: str) -> None:
     service = Service("calc")
     service.method(name="taken")(add)
     with pytest.raises(ConfigError) as caught:
@@ -299,9 +297,7 @@ def test_a_coroutine_method_checks_both_ways() -> None:
 
     service = Service("calc")
     service.method(wrong)
-    with pytest.raises(
-        ArgumentError, match=r"calc.wrong\(x: int\) -> int: argument x: expected int, got str"
-    ):
+    with pytest.raises(ArgumentError, match=r"calc.wrong\(x: int\) -> int: argument x: expected int, got str"):
         asyncio.run(only(service).invoke_async(request("a")))
     with pytest.raises(ResultError, match=r"calc.wrong\(x: int\) -> int: the result: expected int, got str"):
         asyncio.run(only(service).invoke_async(request(1)))

@@ -72,9 +72,7 @@ def test_a_name_that_cannot_be_found_is_named_with_its_place_and_remedy() -> Non
         evaluated_signature(from_nowhere)
     assert "from_nowhere (" in str(caught.value)
     assert "test_signature.py:" in str(caught.value)
-    assert "name 'Missing' is not defined; define the types of a handler at the top level" in str(
-        caught.value
-    )
+    assert "name 'Missing' is not defined; define the types of a handler at the top level" in str(caught.value)
 
 
 def test_a_callable_without_signature_is_refused() -> None:

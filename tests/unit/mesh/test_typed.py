@@ -178,9 +178,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("annotation", "value", "problem"), REFUSED, ids=str)
-def test_a_wrong_argument_is_refused_before_the_handler_runs(
-    annotation: Any, value: object, problem: str
-) -> None:
+def test_a_wrong_argument_is_refused_before_the_handler_runs(annotation: Any, value: object, problem: str) -> None:
     def handler(x: Any) -> None:
         raise AssertionError("the handler ran")
 
@@ -258,9 +256,7 @@ def test_an_iterator_is_no_result() -> None:
 # ---- the forms of a call -------------------------------------------------------------------------
 
 
-def every_kind(
-    a: int, /, b: str, c: float = 1.5, *rest: int, d: bool, e: int = 7, **more: int
-) -> list[object]:
+def every_kind(a: int, /, b: str, c: float = 1.5, *rest: int, d: bool, e: int = 7, **more: int) -> list[object]:
     return [a, b, c, list(rest), d, e, more]
 
 
@@ -444,9 +440,7 @@ def returns() -> Stranger: ...  # type: ignore[empty-body]
         (returns, "the result"),
     ],
 )
-def test_a_type_that_cannot_travel_is_refused_with_place_and_remedy(
-    handler: Callable[..., Any], name: str
-) -> None:
+def test_a_type_that_cannot_travel_is_refused_with_place_and_remedy(handler: Callable[..., Any], name: str) -> None:
     with pytest.raises(ConfigError) as caught:
         TypedCodec("calc.f", handler)
     text = str(caught.value)
