@@ -250,9 +250,10 @@ class ClientCore:
             elif type(item) is Server:
                 self._links.server_timer(item, now)
             elif type(item) is Watch:
-                what = f"servers of {item.service}" if item.service else "servers"
+                what = "No server" if item.count == 1 else f"Fewer than {item.count} servers"
+                whose = f" of {item.service}" if item.service else ""
                 item.error = NoServer(
-                    f"Not {item.count} {what} within {now - item.started_at:.3g} s. "
+                    f"{what}{whose} within {now - item.started_at:.3g} s. "
                     + describe_servers(item.service, self._roster, now),
                     elapsed_s=now - item.started_at,
                 )
