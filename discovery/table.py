@@ -78,11 +78,11 @@ class PeerTable:
         self._statics_at: dict[Address, dict[str, None]] = {}
         self._hosts_at: dict[Address, dict[str, None]] = {}
         self._wakes: list[tuple[float, str]] = []
-        self.refused = 0
+        self.refused: int = 0
         """Sightings of new ids that found the table full."""
-        self.cut = 0
+        self.cut: int = 0
         """Sightings that had more addresses than fit."""
-        self.held = 0
+        self.held: int = 0
         """Changes that were held back because their peer changed too often."""
 
     def peers(self) -> list[Peer]:

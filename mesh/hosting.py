@@ -80,14 +80,14 @@ class ServerParts:
             raise ConfigError(f"cannot bind {bind!r}: it does not parse; write tcp://HOST:PORT or tcp://*:0")
         self._host = parsed["host"]
         self._port = 0 if parsed["port"] == "*" else int(parsed["port"])
-        self.services = tuple(services)
-        self.config = config or ServerConfig()
-        self.realm = chosen_realm(realm)
-        self.peer_id = secrets.token_hex(8)
-        self.name = name if name is not None else f"{names[0]}-{self.peer_id[:4]}"
+        self.services: tuple[Service, ...] = tuple(services)
+        self.config: ServerConfig = config or ServerConfig()
+        self.realm: str = chosen_realm(realm)
+        self.peer_id: str = secrets.token_hex(8)
+        self.name: str = name if name is not None else f"{names[0]}-{self.peer_id[:4]}"
         self._interfaces = chosen_interfaces(interfaces)
         self._advertise = advertise
-        self.mark = process_mark()
+        self.mark: int = process_mark()
         """Of the process that made it: nothing of a server survives a fork."""
         self.endpoints: tuple[str, ...] = ()
         """Where it listens, once bound."""

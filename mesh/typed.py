@@ -116,7 +116,7 @@ class TypedCodec:
         parameters = [parameter for parameter in declared.parameters.values() if parameter.annotation is not Request]
         self._declared = declared.replace(parameters=parameters)
         self._full_name = full_name
-        self.signature = full_name + printed_signature(self._declared)
+        self.signature: str = full_name + printed_signature(self._declared)
         """The method as it is declared, without what the server injects."""
         self._check_types(handler)
 

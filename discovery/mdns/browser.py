@@ -76,7 +76,7 @@ class MdnsBrowser:
         self._service_type = check_service_type(service_type)
         self._peers_max = peers_max
         self._session: _Session | None = None
-        self.counters = BrowserCounters()
+        self.counters: BrowserCounters = BrowserCounters()
         """What was ignored since this browser was made."""
 
     def start(self, on_change: OnChange) -> None:

@@ -78,16 +78,16 @@ class Link:
 
     def __init__(self, names: Sequence[str] | None) -> None:
         self._names = names
-        self.interfaces = choose_interfaces(names)
+        self.interfaces: list[Interface] = choose_interfaces(names)
         """The interfaces in use now."""
         self.users = 0
         """How many hold this link; guarded by the module's lock."""
-        self.zeroconf = _open(self.interfaces)
+        self.zeroconf: Zeroconf = _open(self.interfaces)
         loop = self.zeroconf.loop
         assert loop is not None  # its constructor returns when the thread runs
         self.loop = loop
         """The event loop of the Zeroconf, in a thread of its own."""
-        self.errors = 0
+        self.errors: int = 0
         """Errors that escaped python-zeroconf while it handled a packet."""
         self.on_interfaces: dict[object, Callable[[], None]] = {}
         """Called when the interfaces have changed; the key is whoever wants to know."""

@@ -29,7 +29,7 @@ class Tally:
         """How often each kind of error ended a call."""
         self.first_error = ""
         """The sentence of the first one."""
-        self.elapsed_s = 0.0
+        self.elapsed_s: float = 0.0
         """From the first call to the end of the last one."""
 
     @property

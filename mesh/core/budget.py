@@ -24,7 +24,7 @@ class RetryBudget:
         self._max = max(1.0, min_per_s * _WINDOW_S)
         self._tokens = self._max if min_per_s > 0 else 0.0
         self._at = 0.0
-        self.spent = 0
+        self.spent: int = 0
         """Retries that were paid for."""
 
     def deposit(self) -> None:

@@ -121,11 +121,11 @@ class Watch:
     __slots__ = ("count", "deadline", "done", "error", "service", "started_at", "timer_at", "waiter")
 
     def __init__(self, count: int, service: str, started_at: float, deadline: float, waiter: Any = None) -> None:
-        self.count = count
-        self.service = service
-        self.started_at = started_at
-        self.deadline = deadline
-        self.waiter = waiter
-        self.done = False
+        self.count: int = count
+        self.service: str = service
+        self.started_at: float = started_at
+        self.deadline: float = deadline
+        self.waiter: Any = waiter
+        self.done: bool = False
         self.error: MeshError | None = None
-        self.timer_at = NEVER
+        self.timer_at: float = NEVER

@@ -87,7 +87,7 @@ class ClientCore:
         self._watches: dict[Watch, None] = {}
         self._now = 0.0
         self._garbage = self._stray = self._unknown = 0
-        self.closed = False
+        self.closed: bool = False
         roster = self._roster = Roster(realm, config.peers_max, config.addresses_max, config.window_max)
         links = self._links = Links(config, rng, roster, self._pools, self._timers, self._out)
         calls = self._dispatcher = Dispatcher(config, rng, roster, self._pools, self._timers, self._budget, self._out)

@@ -74,13 +74,13 @@ class Dispatcher:
         self._profiles: dict[str, MethodProfile] = {}
         self._queues: dict[str, dict[int, PendingCall]] = {}
         """Calls that wait: by service, by `@peer`, or by `=` and the id of the only server that may have them."""
-        self.calls = 0
+        self.calls: int = 0
         """Calls that were made; the last one's id."""
         self.open: dict[int, PendingCall] = {}
         """Calls that have not ended, by id."""
-        self.late = 0
+        self.late: int = 0
         """Replies that nobody waited for any more."""
-        self.moved = 0
+        self.moved: int = 0
         """Attempts that were given up for another server."""
         self.place: Callable[[Server, float], None]
         """Have the pools of a server looked at again."""

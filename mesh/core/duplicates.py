@@ -22,11 +22,11 @@ class Answered:
     __slots__ = ("at", "body", "detail", "octets", "status")
 
     def __init__(self, body: Body, status: int, detail: Detail | None, at: float) -> None:
-        self.body = body
-        self.status = status
-        self.detail = detail
-        self.at = at
-        self.octets = body_octets(body) + 200
+        self.body: Body = body
+        self.status: int = status
+        self.detail: Detail | None = detail
+        self.at: float = at
+        self.octets: int = body_octets(body) + 200
 
 
 class Entry(Generic[W]):
@@ -35,7 +35,7 @@ class Entry(Generic[W]):
     __slots__ = ("answer", "asked", "joined")
 
     def __init__(self, asked: int) -> None:
-        self.asked = asked
+        self.asked: int = asked
         """Hash of method and body."""
         self.joined: list[W] = []
         """Later askers, while it runs."""

@@ -33,10 +33,10 @@ class MethodStats:
     __slots__ = ("count", "errors", "histogram", "last_error")
 
     def __init__(self) -> None:
-        self.count = 0
-        self.errors = 0
-        self.last_error = ""
-        self.histogram = Histogram()
+        self.count: int = 0
+        self.errors: int = 0
+        self.last_error: str = ""
+        self.histogram: Histogram = Histogram()
         """Time from start to end of the handler, in seconds."""
 
 

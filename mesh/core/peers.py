@@ -54,29 +54,29 @@ class Connection:
     )
 
     def __init__(self, conn_id: int, server: Server, address: Address, proto: str, now: float) -> None:
-        self.conn_id = conn_id
-        self.server = server
-        self.address = address
-        self.endpoint = f"tcp://{address}"
-        self.proto = proto
-        self.state = State.CONNECTING
-        self.dialled_at = now
-        self.up_at = 0.0
-        self.heard_at = now
+        self.conn_id: int = conn_id
+        self.server: Server = server
+        self.address: Address = address
+        self.endpoint: str = f"tcp://{address}"
+        self.proto: str = proto
+        self.state: State = State.CONNECTING
+        self.dialled_at: float = now
+        self.up_at: float = 0.0
+        self.heard_at: float = now
         self.inflight: dict[int, PendingCall] = {}
         """Calls that this server holds, oldest first."""
         self.pings: dict[int, float] = {}
         """Nonces of unanswered PINGs and when they were sent, oldest first."""
-        self.pong_deadline = 0.0
+        self.pong_deadline: float = 0.0
         """When the outstanding PING counts as missed; 0 without one."""
-        self.misses = 0
-        self.rtt = Smoothed()
-        self.boot = 0
-        self.clock_shift_s = 0.0
+        self.misses: int = 0
+        self.rtt: Smoothed = Smoothed()
+        self.boot: int = 0
+        self.clock_shift_s: float = 0.0
         """To be added to a time of ours for the server's clock; late by the error of the offset, never early."""
-        self.clock_error_s = float("inf")
-        self.clock_at = 0.0
-        self.timer_at = NEVER
+        self.clock_error_s: float = float("inf")
+        self.clock_at: float = 0.0
+        self.timer_at: float = NEVER
 
     def answered(self, pong: Pong, now: float) -> None:
         """Learn from a PONG: the round trip, and the server's clock from the quickest one."""
@@ -136,10 +136,10 @@ class Server:
     )
 
     def __init__(self, name: str, services: tuple[str, ...], proto: str, window: int) -> None:
-        self.name = name
-        self.services = services
-        self.proto = proto
-        self.identity = ""
+        self.name: str = name
+        self.services: tuple[str, ...] = services
+        self.proto: str = proto
+        self.identity: str = ""
         """The server's own id, proven by its HELLO."""
         self.records: dict[str, Peer] = {}
         """What discovery says, by its key; empty: nobody advertises it any more."""
@@ -149,35 +149,35 @@ class Server:
         """The connection that carries the calls."""
         self.once: frozenset[str] = frozenset()
         """Methods that must not be repeated."""
-        self.version = ""
-        self.body_max = 0
-        self.window = window
+        self.version: str = ""
+        self.body_max: int = 0
+        self.window: int = window
         """Calls in flight that it may have of ours: what it tells, less after it has refused one for want of room."""
-        self.window_told = window
+        self.window_told: int = window
         """What it tells, within what the client is configured for."""
         self._window_grows_at = 0.0
-        self.server_state = ServerState.SERVING
-        self.load = 0
-        self.latency_s = 0.0
+        self.server_state: int = ServerState.SERVING
+        self.load: int = 0
+        self.latency_s: float = 0.0
         """Smoothed time to an answer, quick to rise and slow to fall."""
-        self.histogram = Histogram()
-        self.answered = 0
-        self.errors = 0
-        self.dials = 0
-        self.dial_at = 0.0
+        self.histogram: Histogram = Histogram()
+        self.answered: int = 0
+        self.errors: int = 0
+        self.dials: int = 0
+        self.dial_at: float = 0.0
         """When to dial again; 0 while there is a connection."""
-        self.failures = 0
+        self.failures: int = 0
         """Dials in a row that came to nothing."""
-        self.failure = ""
+        self.failure: str = ""
         """Why the last connection ended."""
-        self.realm_note = ""
+        self.realm_note: str = ""
         """Why it is not used at all, where that is so."""
-        self.pushback_until = 0.0
-        self.seen_at = 0.0
-        self.pool = 0
+        self.pushback_until: float = 0.0
+        self.seen_at: float = 0.0
+        self.pool: int = 0
         """Which pools it is in: see `Pools`."""
         self.pools: tuple[str, ...] = ()
-        self.timer_at = NEVER
+        self.timer_at: float = NEVER
 
     @property
     def peer_id(self) -> str:

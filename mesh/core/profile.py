@@ -19,13 +19,13 @@ class MethodProfile:
     __slots__ = ("_config", "_latency", "_overdue_min_s", "overdue_s", "patience_s", "service")
 
     def __init__(self, method: str, config: ClientConfig) -> None:
-        self.service = service_of(method)
+        self.service: str = service_of(method)
         self._config = config
         self._latency = Smoothed()
         self._overdue_min_s = config.attempt_min_s
-        self.overdue_s = 0.0
+        self.overdue_s: float = 0.0
         """Time after which an attempt's server is asked for a sign of life."""
-        self.patience_s = 0.0
+        self.patience_s: float = 0.0
         """Time after which an attempt is moved although its server gives signs of life."""
         self._judge(config.attempt_initial_s)
 

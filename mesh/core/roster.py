@@ -40,7 +40,7 @@ class Roster:
         self._servers: dict[Server, None] = {}
         self.claims: dict[Address, Connection] = {}
         """Which live connection has an address."""
-        self.refused = 0
+        self.refused: int = 0
         """Peers left aside because there were too many."""
 
     def __len__(self) -> int:

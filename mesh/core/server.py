@@ -104,24 +104,24 @@ class ServerCore:
             identity.version,
             self._limits.body_max,
         )
-        self.state = ServerState.SERVING
-        self.admitted = 0
+        self.state: int = ServerState.SERVING
+        self.admitted: int = 0
         """Calls admitted and not yet answered."""
-        self.stats = {name: MethodStats() for name in self._methods}
+        self.stats: dict[str, MethodStats] = {name: MethodStats() for name in self._methods}
         """Counters and latencies by method."""
         self.started_at = started_at
-        self.garbage = 0
+        self.garbage: int = 0
         """Messages that could not be read."""
-        self.ignored = 0
+        self.ignored: int = 0
         """Single frames that are nothing: probes, empty ones."""
-        self.unknown_records = 0
-        self.shed = 0
+        self.unknown_records: int = 0
+        self.shed: int = 0
         """Calls refused for want of room."""
-        self.expired = 0
+        self.expired: int = 0
         """Calls dropped because their caller had given up."""
-        self.duplicates = 0
+        self.duplicates: int = 0
         """Calls answered from the duplicate window."""
-        self.unanswerable = 0
+        self.unanswerable: int = 0
         """Answers whose client was gone."""
         self._handlers: dict[type, _Handler] = {
             RequestReceived: self._on_request,

@@ -21,11 +21,11 @@ class Histogram:
 
     def __init__(self) -> None:
         self._counts = [0] * _BUCKETS
-        self.count = 0
+        self.count: int = 0
         """How many were recorded."""
-        self.total_s = 0.0
+        self.total_s: float = 0.0
         """Their sum in seconds."""
-        self.max_s = 0.0
+        self.max_s: float = 0.0
         """The longest, in seconds."""
 
     def record(self, duration_s: float) -> None:
@@ -60,9 +60,9 @@ class Smoothed:
     __slots__ = ("count", "deviation_s", "value_s")
 
     def __init__(self) -> None:
-        self.value_s = 0.0
-        self.deviation_s = 0.0
-        self.count = 0
+        self.value_s: float = 0.0
+        self.deviation_s: float = 0.0
+        self.count: int = 0
 
     def add(self, sample_s: float) -> None:
         """Take in one sample in seconds."""

@@ -50,7 +50,7 @@ class ThreadHost:
         self._drain_until: float | None = None
         self._draining = False
         self._coroutines: _LoopThread | None = None
-        self.finished = threading.Event()
+        self.finished: threading.Event = threading.Event()
         """Set when the server has stopped and released its socket."""
         self._thread = threading.Thread(target=self._serve, name=f"mesh-server-{core.name}", daemon=True)
         self._thread.start()

@@ -303,7 +303,7 @@ class ServerLink:
         sock.setsockopt(zmq.ROUTER_MANDATORY, 1)
         # With 1 whoever claims a client's identity is sent that client's replies.
         sock.setsockopt(zmq.ROUTER_HANDOVER, 0)
-        self.descriptor = int(sock.getsockopt(zmq.FD))
+        self.descriptor: int = int(sock.getsockopt(zmq.FD))
         """To be watched for reading; edge-triggered, and any call on the socket takes the edge."""
 
     def bind(self, endpoint: str, public: str) -> None:

@@ -68,7 +68,8 @@ class Wake:
     """A descriptor that any thread can make readable, also one that comes too late: after `close` nothing happens."""
 
     def __init__(self) -> None:
-        self.descriptor, self._write = os.pipe()
+        reading, self._write = os.pipe()
+        self.descriptor: int = reading
         os.set_blocking(self.descriptor, False)
         os.set_blocking(self._write, False)
         # Whoever writes while another thread closes would write into whatever gets the same number next. Reentrant,

@@ -52,8 +52,8 @@ class SimClient:
         on_finish: Callable[[PendingCall], None],
     ) -> None:
         self.name = name
-        self.process = Process(name, clock)
-        self.core = ClientCore(config, rng)
+        self.process: Process = Process(name, clock)
+        self.core: ClientCore = ClientCore(config, rng)
         self._clock = clock
         self._network = network
         self._limits = config.limits

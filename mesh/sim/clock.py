@@ -16,9 +16,9 @@ class VirtualClock:
     """Runs events in the order of (time, sequence), and jumps from one to the next."""
 
     def __init__(self, starts_at: float = 100.0) -> None:
-        self.now = starts_at
+        self.now: float = starts_at
         """Seconds."""
-        self.events = 0
+        self.events: int = 0
         """Events that have been run."""
         self._queue: list[tuple[float, int, Callable[..., None], tuple[Any, ...]]] = []
         self._sequence = 0

@@ -82,7 +82,7 @@ class Wire:
     ) -> None:
         self.source = source
         self.target = target
-        self.octets = 0
+        self.octets: int = 0
         """Octets on their way or in the receiver's kernel."""
         self.on_room: Callable[[], None] = _nothing
         self._network = network
@@ -172,22 +172,22 @@ class Link:
         self.client = client
         self.conn_id = conn_id
         self.address = address
-        self.routing_id = b"\0" + number.to_bytes(4, "big")
+        self.routing_id: bytes = b"\0" + number.to_bytes(4, "big")
         """What the server's ROUTER calls this client."""
         self.server: ServerEnd | None = None
         """Set while the server holds its end."""
-        self.open = True
+        self.open: bool = True
         """The client holds its end, and its transport believes in it."""
         self.reached = False
         """The server's kernel has taken the connection."""
         self.silent_from: float | None = None
-        self.sound = True
+        self.sound: bool = True
         """The client's shell has not been told of a loss."""
         self._network = network
-        self.up = Wire(network, client.process.name, host, 1, self._at_server)
+        self.up: Wire = Wire(network, client.process.name, host, 1, self._at_server)
         self.up.on_room = client.room
         # A server's mark is 1000, and what is beyond waits in its shell: either way it waits.
-        self.down = Wire(network, host, client.process.name, 1 << 30, self._at_client)
+        self.down: Wire = Wire(network, host, client.process.name, 1 << 30, self._at_client)
 
     def close(self) -> None:
         """The client takes the link down: nothing more is heard of it there."""
@@ -277,9 +277,9 @@ class VirtualNetwork:
     ) -> None:
         self.clock = clock
         self.rng = rng
-        self.messages = 0
+        self.messages: int = 0
         """Messages that were read, by servers and clients."""
-        self.digest = 0
+        self.digest: int = 0
         """Checksum over all of them and when they were read."""
         self._faults = faults
         self._connect_timeout_s = connect_timeout_s

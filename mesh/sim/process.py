@@ -22,8 +22,8 @@ class Process:
     def __init__(self, name: str, clock: VirtualClock) -> None:
         self.name = name
         """Also the name of its host: each process has one of its own."""
-        self.alive = True
-        self.stopped = False
+        self.alive: bool = True
+        self.stopped: bool = False
         self._clock = clock
         self._life = 0
         self._kept: list[tuple[int, int, Callable[..., None], tuple[Any, ...]]] = []

@@ -66,12 +66,12 @@ class SimServer:
     ) -> None:
         self.name = name
         self.address = address
-        self.process = Process(name, clock)
+        self.process: Process = Process(name, clock)
         self.process.alive = False
         self.core: ServerCore
         self.peer: Peer
         """What it advertises; another id after each start."""
-        self.slowness = 1.0
+        self.slowness: float = 1.0
         """Its handlers take so many times as long."""
         self._clock = clock
         self._network = network

@@ -59,17 +59,17 @@ class World:
         server_config: ServerConfig | None = None,
     ) -> None:
         rng = random.Random(seed)
-        self.faults = faults or Faults()
-        self.client_config = client_config or ClientConfig()
-        self.server_config = server_config or ServerConfig()
-        self.clock = VirtualClock()
+        self.faults: Faults = faults or Faults()
+        self.client_config: ClientConfig = client_config or ClientConfig()
+        self.server_config: ServerConfig = server_config or ServerConfig()
+        self.clock: VirtualClock = VirtualClock()
         self._began_at = self.clock.now
-        self.history = History(lambda: self.clock.now)
+        self.history: History = History(lambda: self.clock.now)
         # Each part draws from a stream of its own, so that a change to one leaves the others as they were.
         self._rng_servers, self._rng_clients, self._rng_calls, rng_network, rng_hub, rng_chaos = (
             random.Random(rng.getrandbits(64)) for _ in range(6)
         )
-        self.network = VirtualNetwork(
+        self.network: VirtualNetwork = VirtualNetwork(
             self.clock,
             rng_network,
             self.faults,
@@ -77,7 +77,7 @@ class World:
             self.client_config.heartbeat_interval_s,
             self.client_config.heartbeat_timeout_s,
         )
-        self.hub = Hub(self.clock, rng_hub, self.faults)
+        self.hub: Hub = Hub(self.clock, rng_hub, self.faults)
         self._chaos = Chaos(self, self.faults, rng_chaos)
         self._handlers = handlers or Handlers()
         self.servers: dict[str, SimServer] = {}
