@@ -155,6 +155,8 @@ class LoopHost:
         self._tasks: dict[asyncio.Task[None], None] = {}
         self._scheduled = False
         self._closed = False
+        self._drained: asyncio.Event | None = None
+        """Set when no call runs any more; made by `drain`."""
         self._engine = ServerEngine(core, link, runner, limits, threads, self._spawn, self._post, on_notice)
         self._loop.add_reader(self._engine.descriptor, self._turn)
         self._soon()
@@ -163,11 +165,12 @@ class LoopHost:
         """Refuse new calls, wait until none runs or `drain_s` has passed, then release everything."""
         if self._closed:
             return
-        until = time.monotonic() + drain_s
+        self._drained = asyncio.Event()
         self._engine.drain()
         self._soon()
-        while not self._engine.core.idle() and time.monotonic() < until:
-            await asyncio.sleep(0.005)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(drain_s):
+                await self._drained.wait()
         self._turn()  # the last answers
         self._closed = True
         self._loop.remove_reader(self._engine.descriptor)
@@ -180,6 +183,8 @@ class LoopHost:
         self._scheduled = False
         if not self._closed and self._engine.pump():
             self._soon()
+        if self._drained is not None and self._engine.core.idle():
+            self._drained.set()
 
     def _soon(self) -> None:
         if not self._scheduled:
