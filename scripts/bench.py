@@ -1,7 +1,8 @@
 """How fast the mesh is, beside bare pyzmq loops measured in the same run.
 
-Servers are processes of their own; every contender is measured in turn, round after round, and each round gives one ratio
-to its base: other work on the machine moves absolute numbers by a third, the ratios much less. Run it on a quiet machine:
+Servers are processes of their own; every contender is measured in turn, round after round, and each round gives one
+ratio to its base: other work on the machine moves absolute numbers by a third, the ratios much less. Run it on a quiet
+machine:
 
     python scripts/bench.py                      # everything, 5 rounds
     python scripts/bench.py --only sync async --rounds 9 --json
@@ -136,7 +137,7 @@ def end_with_parent() -> None:
 
 def raw_req(port: int, body: bytes, in_flight: int, seconds: float) -> tuple[int, list[float]]:
     """A bare REQ socket."""
-    socket = zmq.Context.instance().socket(zmq.REQ)
+    socket: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.REQ)
     socket.connect(f"tcp://{HOST}:{port}")
     try:
         return one_by_one(lambda: (socket.send(body), socket.recv()), seconds)
@@ -146,7 +147,7 @@ def raw_req(port: int, body: bytes, in_flight: int, seconds: float) -> tuple[int
 
 def raw_dealer(port: int, body: bytes, in_flight: int, seconds: float) -> tuple[int, list[float]]:
     """A bare DEALER loop that keeps so many in flight."""
-    socket = zmq.Context.instance().socket(zmq.DEALER)
+    socket: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.DEALER)
     socket.connect(f"tcp://{HOST}:{port}")
     until = time.perf_counter() + seconds
     sent = got = 0
@@ -172,7 +173,7 @@ def raw_thread(port: int, body: bytes, in_flight: int, seconds: float) -> tuple[
     """A background thread that owns a DEALER, and so many threads that hand their requests to it."""
     from collections import deque
 
-    context = zmq.Context.instance()
+    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context.instance()
     socket = context.socket(zmq.DEALER)
     socket.connect(f"tcp://{HOST}:{port}")
     wake_out, wake_in = context.socket(zmq.PAIR), context.socket(zmq.PAIR)
@@ -286,10 +287,7 @@ def mesh_threads(port: int, body: bytes, in_flight: int, seconds: float) -> tupl
 def mesh_async(method: str) -> Callable[[int, bytes, int, float], tuple[int, list[float]]]:
     """AsyncClient with so many calls in flight, one after the other if that is 1."""
 
-    def measure(port: int, body: bytes, in_flight: int, seconds: float) -> tuple[int, list[float]]:
-        return asyncio.run(main(port, body, in_flight, seconds))
-
-    async def main(port: int, body: bytes, in_flight: int, seconds: float) -> tuple[int, list[float]]:
+    async def calls(port: int, body: bytes, in_flight: int, seconds: float) -> tuple[int, list[float]]:
         async with AsyncClient(endpoint(port), discover=False) as client:
             await client.wait_for(1)
             took: list[float] = []
@@ -310,7 +308,7 @@ def mesh_async(method: str) -> Callable[[int, bytes, int, float], tuple[int, lis
             await asyncio.gather(*(ask(index) for index in range(in_flight)))
             return sum(counts), took
 
-    return measure
+    return lambda port, body, in_flight, seconds: asyncio.run(calls(port, body, in_flight, seconds))
 
 
 @dataclass(frozen=True)
