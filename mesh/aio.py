@@ -181,7 +181,7 @@ class AsyncClient:
         return AsyncServiceProxy(self, name, timeout)
 
     async def wait_for(self, count: int = 1, /, service: str = "", timeout: float | None = None) -> list[ServerView]:
-        """Return the servers once `count` of them (that offer `service`) are alive. Raises NoServer if it takes too long."""
+        """Return the servers once `count` of them (that offer `service`) are alive. Raises NoServer after `timeout`."""
         watch = watch_of(count, service, timeout, self._config)
         await self._driver.watch(watch)
         if watch.error is not None:
@@ -236,8 +236,8 @@ class AsyncServiceProxy:
 class AsyncServer:
     """Offers services from a running loop: binds, advertises itself, runs handlers, drains when it stops.
 
-    Inline handlers run one at a time in the loop, between two looks at the socket; threaded ones on a pool; coroutines as
-    tasks. Use `run` as a program's main coroutine, or `start` and `stop`, or an `async with` statement.
+    Inline handlers run one at a time in the loop, between two looks at the socket; threaded ones on a pool;
+    coroutines as tasks. Use `run` as a program's main coroutine, or `start` and `stop`, or `async with`.
 
     Args:
         services: What it offers.
@@ -327,7 +327,7 @@ class AsyncServer:
         self._finished.set()
 
     async def run(self) -> None:
-        """Start, serve until SIGINT or SIGTERM, then stop; a second signal ends the process at once. Main thread only."""
+        """Start, serve until SIGINT or SIGTERM, then stop; a second signal exits at once. Main thread only."""
         asked = asyncio.Event()
         loop = asyncio.get_running_loop()
 

@@ -1,7 +1,7 @@
 """The reserved methods `mesh.ping`, `mesh.info`, `mesh.stats` and `mesh.health`, which every server answers.
 
-Keys follow NATS micro (ADR-32), so that people and tools know them; durations there are nanoseconds. What is ours on top:
-state, uptime, calls in flight, percentiles, and calls shed, expired and recognised as duplicates.
+Keys follow NATS micro (ADR-32), so that people and tools know them; durations there are nanoseconds. What is ours on
+top: state, uptime, calls in flight, percentiles, and calls shed, expired and recognised as duplicates.
 """
 
 from __future__ import annotations

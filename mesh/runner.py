@@ -54,7 +54,7 @@ class MethodRunner:
         return ReplyGiven(work, pack_body(frames))
 
     def cancel(self, work: Work) -> None:
-        """Tell a running handler that nobody waits for it: `request.cancelled`, and the coroutine's task is cancelled."""
+        """Tell a running handler that nobody waits for it: set `request.cancelled`, cancel the task of a coroutine."""
         if work.context is None:
             return
         request, task = work.context

@@ -42,8 +42,8 @@ def _log_notice(notice: Notice) -> None:
 class Client:
     """Calls methods of whichever servers live; any number of threads may use one client at the same time.
 
-    Use it in a `with` statement, or call `close`. Making one takes milliseconds and waits for no server: the calls do, until
-    their deadlines.
+    Use it in a `with` statement, or call `close`. Making one takes milliseconds and waits for no server: the calls
+    do, until their deadlines.
 
     Args:
         servers: Endpoints that need not be discovered, as `tcp://HOST:PORT`, optionally with
@@ -172,7 +172,7 @@ class Client:
         return ServiceProxy(self, name, timeout)
 
     def wait_for(self, count: int = 1, /, service: str = "", timeout: float | None = None) -> list[ServerView]:
-        """Return the servers once `count` of them (that offer `service`) are alive. Raises NoServer if it takes too long."""
+        """Return the servers once `count` of them (that offer `service`) are alive. Raises NoServer after `timeout`."""
         watch = watch_of(count, service, timeout, self._config)
         self._driver.watch(watch)
         if watch.error is not None:
@@ -227,8 +227,8 @@ class ServiceProxy:
 class Server:
     """Offers services: binds, advertises itself, runs handlers, drains when it stops.
 
-    Inline handlers run one at a time in the server's own thread, between two looks at the socket; threaded ones on a pool;
-    coroutines in a loop of their own. Use `run` in a program's main thread, or `start` and `stop`, or a `with` statement.
+    Inline handlers run one at a time in the server's own thread, between two looks at the socket; threaded ones on
+    a pool; coroutines in a loop of their own. Use `run` in a program's main thread, or `start` and `stop`, or `with`.
 
     Args:
         services: What it offers.
@@ -319,7 +319,7 @@ class Server:
             self._host.join()
 
     def run(self) -> None:
-        """Start, serve until SIGINT or SIGTERM, then stop; a second signal ends the process at once. Main thread only."""
+        """Start, serve until SIGINT or SIGTERM, then stop; a second signal exits at once. Main thread only."""
         asked = threading.Event()
 
         def on_signal(number: int, frame: FrameType | None) -> None:

@@ -1,7 +1,7 @@
 """A server's shell: performs what its core decides, on its socket; never blocks but for the inline handlers it runs.
 
-Both drivers use it the same way: `pump` when the descriptor is readable, `give` when a handler elsewhere has ended. Answers
-gather by client during one turn and leave together as one message.
+Both drivers use it the same way: `pump` when the descriptor is readable, `give` when a handler elsewhere has ended.
+Answers gather by client during one turn and leave together as one message.
 """
 
 from __future__ import annotations

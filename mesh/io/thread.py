@@ -1,9 +1,9 @@
 """The sync driver of a client: the thread that waits for a call drives it.
 
-One lock guards the engine. The first thread that waits becomes the leader: it waits on the sockets, with the lock released,
-and takes in what comes, for itself and for the followers, who sleep. When its own call is over it hands the lead to one of
-them. A keeper thread does the same while nobody waits, so that pings go on; it does not wake for messages
-while there is a leader. So a call costs no thread switch.
+One lock guards the engine. The first thread that waits becomes the leader: it waits on the sockets, with the lock
+released, and takes in what comes, for itself and for the followers, who sleep. When its own call is over it hands the
+lead to one of them. A keeper thread does the same while nobody waits, so that pings go on; it does not wake for
+messages while there is a leader. So a call costs no thread switch.
 """
 
 from __future__ import annotations
@@ -171,7 +171,7 @@ class ThreadDriver:
                 now = time.monotonic()
                 due = engine.deadline()
                 until = now + 60.0 if due is None else due
-                # A server that takes our message wakes us too, for the pipe has room again: nothing to send, so wait on.
+                # A server that takes our message wakes us too: its pipe has room again. Nothing to send, so wait on.
                 took = False
                 ready = messages
                 while not took and ready == messages:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from mesh.errors import CallTimeout, RemoteError, Status
 from mesh.core.methods import nearest, unknown_method
+from mesh.errors import CallTimeout, RemoteError, Status
 from mesh.failure import ErrorDetail, describe_error
 from mesh.request import Request
 from mesh.service import Service
