@@ -278,12 +278,20 @@ class Dispatcher:
                 return
             self._recheck(call, now)
         elif now >= call.patience_at:
+            sent_at = call.sent_at
             if self._move(call, "no answer in time", now, free=False):
+                self._kept(conn, sent_at, now)
                 return
             self._recheck(call, now)
         else:
             self.ask(conn, now)
             self._timers.set(call, min(call.patience_at, call.deadline))
+
+    @staticmethod
+    def _kept(conn: Connection, sent_at: float, now: float) -> None:
+        """A server has not answered an attempt that is given up: count that as slow, unless it is a suspect anyway."""
+        if conn.state is State.ALIVE:
+            conn.server.kept(now - sent_at)
 
     def _recheck(self, call: PendingCall, now: float) -> None:
         """Look again later for a better place, and the more rarely the longer it waits: thousands of calls may."""
@@ -294,6 +302,7 @@ class Dispatcher:
         waited = f"{now - call.started_at:.3g} s"
         error: MeshError
         if call.at is not None:
+            self._kept(call.at, call.sent_at, now)
             call.ended(call.at, call.sent_at, now, "no answer")
             error = CallTimeout(f"{call.method}: no answer within {waited}.")
         elif call.bound_to is not None:

@@ -22,6 +22,8 @@ PROTOCOLS = (MESH, FLP, REP)
 
 _WINDOW_GROWS_S = 1.0
 """A window that was cut by a refusal grows by a quarter in so many seconds: each try that fails costs a push-back."""
+_RISE, _FALL = 0.3, 0.1
+"""How much of the difference of a longer and of a shorter answer goes into the smoothed latency."""
 _CLOCK_AGE_MAX_S = 60.0
 """A clock offset older than this gives way to a less exact one: clocks drift."""
 _CLOCK_MAX_MS = 1 << 53
@@ -212,4 +214,8 @@ class Server:
         self.answered += 1
         self.histogram.record(duration_s)
         gap = duration_s - self.latency_s
-        self.latency_s += gap * (0.3 if gap > 0 else 0.1)
+        self.latency_s += gap * (_RISE if gap > 0 else _FALL)
+
+    def kept(self, duration_s: float) -> None:
+        """Learn from an attempt that it kept for so long without an answer: one would have taken longer still."""
+        self.latency_s += max(0.0, duration_s - self.latency_s) * _RISE

@@ -527,6 +527,20 @@ def test_a_server_that_answers_pings_keeps_an_overdue_call_until_patience_ends()
     assert far.cancels == [call.call_id]
 
 
+@pytest.mark.parametrize("timeout", [5.0, 0.5], ids=["moved", "expired"])
+def test_a_server_that_keeps_calls_without_an_answer_hardly_gets_any(timeout: float) -> None:
+    client = Client(CONFIG)
+    hung, good = client.join("a"), client.join("b")
+    for _ in range(40):
+        call = client.call(timeout=timeout)
+        client.advance(0.001)
+        if holder(call, hung, good) is hung:
+            client.advance(1.1)  # out of patience, or past the deadline
+        if not call.done:
+            good.answer(call)
+    assert len(hung.calls) <= 2, "half of the calls, if it were taken for as fast as the other one"
+
+
 def test_the_first_answer_of_several_attempts_wins() -> None:
     client = Client(CONFIG)
     fars = client.join("a"), client.join("b")
