@@ -47,6 +47,12 @@ def raw_call(
     """Return the call of a raw method, whose body goes as it is. Raises as `typed_call`."""
     packed: Body
     if type(body) is bytes:
+        # Nearly every call: nothing to check but sizes. 60 characters are never more octets than the limit allows.
+        if key is None and metadata is None and 0 < len(method) <= 60 and len(body) <= config.limits.body_max:
+            now = time.monotonic()
+            until = now + (timeout if type(timeout) is float and 0 < timeout < 1e6 else seconds_of(timeout, config))
+            once = None if idempotent is None else not idempotent
+            return PendingCall(method, body, len(body), now, until, once, b"", peer or "", None, True)
         packed = body
     elif isinstance(body, str):
         raise LocalProtocolError("the body is a str; encode it, for example body.encode()")
@@ -62,10 +68,10 @@ def raw_call(
     return _make(config, method, packed, timeout, idempotent, key, peer, metadata, plain=True)
 
 
-def seconds_of(timeout: float | None, default_s: float) -> float:
+def seconds_of(timeout: float | None, config: ClientConfig) -> float:
     """Return the seconds until the deadline. Raises ConfigError if the timeout is not a positive number."""
     if timeout is None:
-        return default_s
+        return config.timeout_s
     if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not 0 < timeout <= 86_400 * 365:
         raise ConfigError(f"timeout is {timeout!r}; give seconds, more than 0")
     return timeout
@@ -76,7 +82,7 @@ def watch_of(count: int, service: str, timeout: float | None, config: ClientConf
     if isinstance(count, bool) or not isinstance(count, int) or count < 1:
         raise ConfigError(f"wait_for takes a number of servers from 1 on, not {count!r}")
     now = time.monotonic()
-    return Watch(count, service, now, now + seconds_of(timeout, config.timeout_s))
+    return Watch(count, service, now, now + seconds_of(timeout, config))
 
 
 def _make(
@@ -112,7 +118,7 @@ def _make(
         body,
         octets,
         now,
-        now + (timeout if type(timeout) is float and 0 < timeout < 1e6 else seconds_of(timeout, config.timeout_s)),
+        now + (timeout if type(timeout) is float and 0 < timeout < 1e6 else seconds_of(timeout, config)),
         None if idempotent is None else not idempotent,
         key or b"",
         peer or "",

@@ -15,7 +15,7 @@ _WINDOW_S = 10.0
 class RetryBudget:
     """A token bucket that calls fill and doubtful retries empty."""
 
-    __slots__ = ("_at", "_floor_per_s", "_max", "_ratio", "_tokens", "spent")
+    __slots__ = ("_at", "_floor_per_s", "_max", "_ratio", "_tokens", "calls", "spent")
 
     def __init__(self, ratio: float, min_per_s: float) -> None:
         """Args: ratio of retries to calls; retries a second that are always allowed."""
@@ -24,13 +24,10 @@ class RetryBudget:
         self._max = max(1.0, min_per_s * _WINDOW_S)
         self._tokens = self._max if min_per_s > 0 else 0.0
         self._at = 0.0
+        self.calls: int = 0
+        """Calls that were made since the last look; whoever makes one counts it here."""
         self.spent: int = 0
         """Retries that were paid for."""
-
-    def deposit(self) -> None:
-        """Count one call."""
-        tokens = self._tokens + self._ratio
-        self._tokens = tokens if tokens < self._max else self._max
 
     def withdraw(self, now: float) -> bool:
         """Pay for one retry; False where the budget is empty."""
@@ -49,7 +46,9 @@ class RetryBudget:
         return (1.0 - self._tokens) / self._floor_per_s if self._floor_per_s > 0 else None
 
     def _refill(self, now: float) -> None:
+        gained = self.calls * self._ratio
+        self.calls = 0
         if now > self._at:
-            gained = (now - self._at) * self._floor_per_s if self._at else 0.0
-            self._tokens = min(self._max, self._tokens + gained)
+            gained += (now - self._at) * self._floor_per_s if self._at else 0.0
             self._at = now
+        self._tokens = min(self._max, self._tokens + gained)

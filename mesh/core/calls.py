@@ -62,7 +62,7 @@ class PendingCall(msgspec.Struct, eq=False):
     """Connection of the latest attempt while it is in flight."""
     sent_at: float = 0.0
     patience_at: float = 0.0
-    """When even a server that answers PINGs loses this call."""
+    """When even a server that answers PINGs loses this call; 0 until the attempt is overdue."""
     attempts: int = 0
     last: Server | None = None
     """The server that had it last."""

@@ -70,6 +70,7 @@ class Dispatcher:
         self._timers = timers
         self._budget = budget
         self._out = out
+        self._overdue_min_s = config.attempt_min_s
         self._key_prefix = rng.randbytes(10)
         self._profiles: dict[str, MethodProfile] = {}
         self._queues: dict[str, dict[int, PendingCall]] = {}
@@ -111,13 +112,13 @@ class Dispatcher:
         self.open[call.call_id] = call
         profile = self._profiles.get(call.method)
         if profile is None:
-            profile = MethodProfile(call.method, self._config)
+            profile = MethodProfile(call.method, self._config.attempt_initial_s)
             if len(self._profiles) < _METHODS_KEPT:
                 self._profiles[call.method] = profile
         call.profile = profile
         if call.once and not call.key:
             call.key = self._new_key(call)
-        self._budget.deposit()
+        self._budget.calls += 1
         ready = self._ready.get(profile.service)
         if ready is not None and len(ready.servers) == 1 and not call.peer:
             server: Server | None = ready.servers[0]
@@ -156,7 +157,7 @@ class Dispatcher:
             if reply.status == 0:
                 took = now - sent_at
                 server.took(took, now)
-                call.profile.took(took)  # type: ignore[union-attr]
+                call.profile.add(took)  # type: ignore[union-attr]
                 if call.at is not conn:
                     self._leave(call, now, "another server was faster")
                     call.at, call.sent_at = conn, sent_at
@@ -176,7 +177,7 @@ class Dispatcher:
         if detail.retry_after_ms is None:  # it ran, or never can
             server.errors += 1
             if code is not Status.INVALID_ARGUMENT:
-                call.profile.took(now - sent_at)  # type: ignore[union-attr]
+                call.profile.add(now - sent_at)  # type: ignore[union-attr]
             call.ended(conn, sent_at, now, f"{code.name}: {detail.message[:200]}")
             if call.at is conn:
                 call.at = None
@@ -277,6 +278,10 @@ class Dispatcher:
             if self._move(call, "no sign of life", now, free=conn.state is State.DEAD):
                 return
             self._recheck(call, now)
+        elif not call.patience_at:
+            self.ask(conn, now)
+            call.patience_at = self._patience_until(call)
+            self._timers.set(call, min(call.patience_at, call.deadline))
         elif now >= call.patience_at:
             sent_at = call.sent_at
             if self._move(call, "no answer in time", now, free=False):
@@ -297,6 +302,13 @@ class Dispatcher:
         """Look again later for a better place, and the more rarely the longer it waits: thousands of calls may."""
         pause = _RECHECK_S + (now - call.sent_at) / 4
         self._timers.set(call, min(now + pause, call.deadline))
+
+    def _patience_until(self, call: PendingCall) -> float:
+        """Return when even a server that answers PINGs loses this call: longer with every attempt."""
+        config, profile = self._config, call.profile
+        assert profile is not None, "set when the call was requested"
+        patience_s = max(config.attempt_min_s, profile.bound_s()) * config.attempt_patience
+        return call.sent_at + max(patience_s, config.attempt_patience_min_s) * call.attempts
 
     def _expire(self, call: PendingCall, now: float) -> None:
         waited = f"{now - call.started_at:.3g} s"
@@ -370,6 +382,7 @@ class Dispatcher:
         call.at = conn
         call.boot = conn.boot
         call.sent_at = now
+        call.patience_at = 0.0
         call.attempts = attempt = call.attempts + 1
         if call.last is not None:
             if call.tried is None:
@@ -381,8 +394,8 @@ class Dispatcher:
             self.place(server, now)
         profile = call.profile
         assert profile is not None, "set when the call was requested"
-        call.patience_at = now + profile.patience_s * attempt
-        overdue_at = now + profile.overdue_s
+        overdue_s = profile.value_s + 4.0 * profile.deviation_s
+        overdue_at = now + (overdue_s if overdue_s > self._overdue_min_s else self._overdue_min_s)
         deadline = call.deadline
         self._timers.set(call, overdue_at if overdue_at < deadline else deadline)
         if conn.proto == MESH:

@@ -96,7 +96,6 @@ class Links:
         if conn is None or conn.state is not State.CONNECTING:
             return
         conn.state = next_state(conn.state, Sign.LINK_UP)
-        conn.up_at = now
         if conn.proto == REP:
             self._proven(conn, now)
         else:

@@ -52,7 +52,6 @@ class Connection:
         "server",
         "state",
         "timer_at",
-        "up_at",
     )
 
     def __init__(self, conn_id: int, server: Server, address: Address, proto: str, now: float) -> None:
@@ -63,7 +62,6 @@ class Connection:
         self.proto: str = proto
         self.state: State = State.CONNECTING
         self.dialled_at: float = now
-        self.up_at: float = 0.0
         self.heard_at: float = now
         self.inflight: dict[int, PendingCall] = {}
         """Calls that this server holds, oldest first."""
@@ -127,7 +125,6 @@ class Server:
         "pushback_until",
         "realm_note",
         "records",
-        "seen_at",
         "server_state",
         "services",
         "timer_at",
@@ -175,7 +172,6 @@ class Server:
         self.realm_note: str = ""
         """Why it is not used at all, where that is so."""
         self.pushback_until: float = 0.0
-        self.seen_at: float = 0.0
         self.pool: int = 0
         """Which pools it is in: see `Pools`."""
         self.pools: tuple[str, ...] = ()

@@ -67,7 +67,6 @@ class Roster:
             server = self._add(peer.name, _usable(peer.services), self._proto(peer))
             self._by_key[peer.peer_id] = server
         server.records[peer.peer_id] = peer
-        server.seen_at = now
         self._refresh(server, peer)
         return server
 

@@ -183,7 +183,8 @@ class ClientEngine:
         for action in actions:
             kind = type(action)
             if kind is Send:
-                self._gather(action.conn_id).records.append(action.record)  # type: ignore[union-attr]
+                outbox = self._dirty.get(action.conn_id) or self._gather(action.conn_id)  # type: ignore[union-attr]
+                outbox.records.append(action.record)  # type: ignore[union-attr]
             elif kind is Finish:
                 self._on_finish(action.call)  # type: ignore[union-attr]
             elif kind is SendFrames:
@@ -198,12 +199,10 @@ class ClientEngine:
             self.feed(self._later.pop(0))
 
     def _gather(self, conn_id: int) -> _Outbox:
-        outbox = self._dirty.get(conn_id)
+        outbox = self._outboxes.get(conn_id)
         if outbox is None:
-            outbox = self._outboxes.get(conn_id)
-            if outbox is None:
-                outbox = self._outboxes[conn_id] = _Outbox()
-            self._dirty[conn_id] = outbox
+            outbox = self._outboxes[conn_id] = _Outbox()
+        self._dirty[conn_id] = outbox
         return outbox
 
     def _write(self, conn_id: int, outbox: _Outbox) -> bool:

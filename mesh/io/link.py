@@ -325,11 +325,6 @@ class ServerLink:
             kind = AddressInUse if error.errno == errno.EADDRINUSE else ConfigError
             raise kind(f"cannot bind {endpoint}: {_bind_problem(error)}") from None
 
-    def unbind(self, endpoint: str) -> None:
-        """Take no more connections."""
-        with contextlib.suppress(zmq.ZMQError):
-            self._sock.unbind(endpoint)
-
     def send(self, client: bytes, frames: Sequence[bytes]) -> Sent:
         """Send one message to a client; never blocks."""
         return _send(self._sock, client, frames)

@@ -46,11 +46,22 @@ class LoopDriver:
 
     def call(self, call: PendingCall) -> asyncio.Future[None]:
         """Make a call; it has ended when the future is done, and the outcome is in it."""
-        return self._begin(call, CallRequested(call))
+        if self._closed:
+            raise ClosedError("the client is closed")
+        call.waiter = future = self._loop.create_future()
+        self._engine.feed(CallRequested(call))
+        if not self._scheduled:
+            self._scheduled = True
+            self._loop.call_soon(self._on_turn)
+        return future
 
     def watch(self, watch: Watch) -> asyncio.Future[None]:
         """Wait until enough servers are alive, or it is too late; then the future is done."""
-        return self._begin(watch, WatchRequested(watch))
+        if self._closed:
+            raise ClosedError("the client is closed")
+        watch.waiter = future = self._loop.create_future()
+        self._take(WatchRequested(watch))
+        return future
 
     def abandon(self, call: PendingCall) -> None:
         """Nobody waits for this call any more."""
@@ -80,17 +91,6 @@ class LoopDriver:
             self._timer.cancel()
         self._engine.close()
 
-    def _begin(self, item: PendingCall | Watch, event: CallRequested | WatchRequested) -> asyncio.Future[None]:
-        if self._closed:
-            raise ClosedError("the client is closed")
-        self._engine.check_process()
-        item.waiter = future = self._loop.create_future()
-        self._engine.feed(event)
-        if not self._scheduled:
-            self._scheduled = True
-            self._loop.call_soon(self._on_turn)
-        return future
-
     def _take(self, event: ClientEvent) -> None:
         if not self._closed:
             self._engine.feed(event)
@@ -103,6 +103,7 @@ class LoopDriver:
 
     def _on_turn(self) -> None:
         self._scheduled = False
+        self._engine.check_process()
         self._turn()
 
     def _turn(self) -> None:
