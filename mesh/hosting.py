@@ -178,7 +178,9 @@ class ServerParts:
             link.close()
             raise
         self.endpoints = tuple(f"tcp://{host}:{port}" for host in hosts)
-        self._advertised = self._peer(*public)
+        # A wildcard stays one: its advertiser follows the addresses of the host, which may change.
+        follows = hosts == [_WILDCARD] and not isinstance(self._advertise, str)
+        self._advertised = self._peer(*([Address(_WILDCARD, port)] if follows else public))
         if not all(_is_loopback(endpoint) for endpoint in self.endpoints):
             _log.warning(
                 "%s listens on %s: whoever reaches it can call it, for the mesh has no keys",

@@ -82,6 +82,18 @@ def test_an_address_that_leads_nowhere_costs_nothing_beside_one_that_does() -> N
     assert [address.rpartition(":")[0] for address in addresses] == ["tcp://10.77.0.1", "tcp://10.66.0.1"]
 
 
+@needs_netns
+@needs_program("ip")
+@pytest.mark.usefixtures("realm")
+def test_a_server_on_every_address_is_found_under_one_that_its_host_got_later() -> None:
+    with Lan("a", "b") as lan, lan.spawn("a", *serve("far")) as server, lan.spawn("b", *CLIENT) as client:
+        server.wait_line('"name": "far"')
+        answered(client, "far")
+        lan.ip("a", "address", "delete", "10.77.0.1/24", "dev", "lan")
+        lan.ip("a", "address", "add", "10.77.0.99/24", "dev", "lan")
+        client.wait_line(r"answered by far tcp://10\.77\.0\.99:\d+$", 20.0)
+
+
 @pytest.fixture
 def realm(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MESH_REALM", REALM)
