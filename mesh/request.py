@@ -32,8 +32,6 @@ class Request(msgspec.Struct, eq=False):
     """What the caller sent along, for example ``traceparent``."""
     deadline: float | None = None
     """The ``time.monotonic()`` at which the caller gives up; None: never."""
-    _route: object = None
-    """Where the answer goes: the server's own note, which only the server reads."""
     _cancelled: bool = False
 
     @property

@@ -69,7 +69,7 @@ class Links:
 
     def seen(self, peer: Peer, now: float) -> None:
         """Discovery has added or changed a peer."""
-        server = self._roster.record(peer, now)
+        server = self._roster.record(peer)
         if server is None:
             self._out.append(Notice("limit", f"peers_max: {peer.name} is left aside"))
             return
@@ -276,7 +276,6 @@ class Links:
             self.conns[conn.conn_id] = conn
             server.conns[conn.conn_id] = conn
             self._roster.claims[address] = conn
-            server.dials += 1
             key = next((record.properties.get("pk", "") for record in server.records.values()), "")
             self._out.append(Connect(conn.conn_id, address, server.proto, key.encode()))
             self._timers.set(conn, now + self._config.dial_timeout_s)

@@ -109,7 +109,6 @@ class Server:
         "body_max",
         "conns",
         "dial_at",
-        "dials",
         "errors",
         "failures",
         "failure",
@@ -162,7 +161,6 @@ class Server:
         self.histogram: Histogram = Histogram()
         self.answered: int = 0
         self.errors: int = 0
-        self.dials: int = 0
         self.dial_at: float = 0.0
         """When to dial again; 0 while there is a connection."""
         self.failures: int = 0

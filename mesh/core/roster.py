@@ -57,7 +57,7 @@ class Roster:
         server = self._by_key.get(name_or_id)
         return [server] if server is not None else []
 
-    def record(self, peer: Peer, now: float) -> Server | None:
+    def record(self, peer: Peer) -> Server | None:
         """Take in what discovery says of a peer; None where there is no room for it."""
         server = self._by_key.get(peer.peer_id)
         if server is None:
