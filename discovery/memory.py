@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import threading
 from dataclasses import replace
-from types import TracebackType
-from typing import Self
 
 from .advert import check_start, check_update, resolved_addresses
-from .base import OnChange
+from .base import OnChange, Stoppable
 from .model import Change, DiscoveryError, Peer, PeerAdded, PeerRemoved, PeerUpdated
 from .txt import encode_txt, label_of, name_of
 
@@ -65,7 +63,7 @@ class MemoryHub:
             listener(change)
 
 
-class MemoryBrowser:
+class MemoryBrowser(Stoppable):
     """A `discovery.Browser` of a hub."""
 
     def __init__(self, hub: MemoryHub) -> None:
@@ -88,16 +86,8 @@ class MemoryBrowser:
             self._hub.leave(self._on_change)
             self._on_change = None
 
-    def __enter__(self) -> Self:
-        return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
-
-
-class MemoryAdvertiser:
+class MemoryAdvertiser(Stoppable):
     """A `discovery.Advertiser` in a hub."""
 
     def __init__(self, hub: MemoryHub) -> None:
@@ -119,14 +109,6 @@ class MemoryAdvertiser:
         if self._peer is not None:
             self._hub.drop(self._peer.peer_id)
             self._peer = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
 
     def _publish(self, peer: Peer) -> None:
         encode_txt(peer)

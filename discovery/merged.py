@@ -5,17 +5,15 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable
-from types import TracebackType
-from typing import Self
 
-from .base import Browser, OnChange
+from .base import Browser, OnChange, Stoppable
 from .model import Change, Peer, PeerRemoved
 from .table import PeerTable
 
 __all__ = ["Discovery"]
 
 
-class Discovery:
+class Discovery(Stoppable):
     """A `discovery.Browser` that merges others through a `PeerTable`.
 
     Changes arrive in the threads of the merged browsers, or in a timer's thread if they were held back;
@@ -60,14 +58,6 @@ class Discovery:
         """Return every peer that is known now."""
         with self._lock:
             return self._table.peers()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
 
     def _stop(self, browsers: Iterable[Browser]) -> None:
         with self._lock:

@@ -9,11 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 from urllib.parse import unquote
 
-from .base import OnChange
+from .base import OnChange, Stoppable
 from .model import Address, DiscoveryError, DiscoveryValueError, Peer, PeerAdded, clean_name
 
 __all__ = ["StaticBrowser", "parse_servers", "read_servers", "static_peers"]
@@ -53,7 +52,7 @@ def read_servers(path: str | Path) -> list[Peer]:
     return static_peers(endpoint for endpoint in endpoints if endpoint)
 
 
-class StaticBrowser:
+class StaticBrowser(Stoppable):
     """Reports a fixed list once, at `start`, in the caller's thread: static peers never leave."""
 
     def __init__(self, peers: Sequence[Peer]) -> None:
@@ -66,14 +65,6 @@ class StaticBrowser:
 
     def stop(self) -> None:
         """Do nothing: there is nothing under way."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
 
 
 def _static_peer(endpoint: str) -> Peer:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 from collections.abc import Sequence
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
 from zeroconf import ServiceInfo
 from zeroconf._dns import DNSRecord
 
 from ..advert import check_start, check_update, is_wildcard, resolved_addresses
+from ..base import Stoppable
 from ..interfaces import Interface
 from ..model import Peer
 from ..txt import digest, encode_txt, label_of
@@ -25,7 +25,7 @@ _AGAIN_S: Final = 1.0
 _LOOPBACK: Final = ("127.0.0.1",)
 
 
-class MdnsAdvertiser:
+class MdnsAdvertiser(Stoppable):
     """A `discovery.Advertiser` in the local network.
 
     Nothing is probed for (RFC 6762 section 8.1), which saves a second: the label of the instance and the
@@ -74,14 +74,6 @@ class MdnsAdvertiser:
             self._advert.link.run(self._advert.withdraw())
             release(self._advert.link)
             self._peer = self._advert = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
 
 
 class _Advert:

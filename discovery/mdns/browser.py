@@ -6,8 +6,7 @@ import asyncio
 import logging
 from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, field
-from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final
 
 from zeroconf import (
     DNSQuestionType,
@@ -21,7 +20,7 @@ from zeroconf._dns import DNSPointer, DNSQuestion
 from zeroconf.asyncio import AsyncServiceBrowser, AsyncServiceInfo
 from zeroconf.const import _CLASS_IN, _TYPE_A, _TYPE_AAAA, _TYPE_PTR, _TYPE_SRV, _TYPE_TXT
 
-from ..base import OnChange
+from ..base import OnChange, Stoppable
 from ..model import Change, DiscoveryError, Peer, PeerAdded, PeerRemoved, PeerUpdated
 from .link import Link, acquire, release
 from .names import SERVICE_TYPE, check_service_type
@@ -56,7 +55,7 @@ class BrowserCounters:
     """Rounds of questions about a peer that brought no answer."""
 
 
-class MdnsBrowser:
+class MdnsBrowser(Stoppable):
     """A `discovery.Browser` of the local network. Changes arrive in a thread of its own.
 
     `on_change` must not block and must not call `stop`.
@@ -96,14 +95,6 @@ class MdnsBrowser:
             self._session.link.run(self._session.end())
             release(self._session.link)
             self._session = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
 
 
 @dataclass(slots=True)
