@@ -4,30 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 
-from mesh import ServerView
 from mesh.cli.sightings import changes
+from tests.helpers.top import view
 
-CALC = ServerView(
-    name="calc-1",
-    peer_id="c1",
-    state="alive",
-    services=("calc",),
-    address="tcp://10.0.0.1:5",
-    addresses=("tcp://10.0.0.1:5",),
-    sources=("mdns",),
-    proto="mesh/1",
-    version="1.0.0",
-    rtt_s=0.001,
-    latency_p50_s=0.0,
-    latency_p99_s=0.0,
-    in_flight=0,
-    window=512,
-    load=0,
-    answered=0,
-    errors=0,
-    last_seen_s=0.1,
-    note="",
-)
+CALC = view(peer_id="c1", address="tcp://10.0.0.1:5")
 GEO = dataclasses.replace(CALC, name="geo-1", peer_id="g1", address="tcp://10.0.0.2:5")
 
 
