@@ -340,13 +340,13 @@ class ServerCore:
         stats = self.stats[work.method]
         stats.count += 1
         stats.histogram.record(now - work.started_at)
-        if event.status:
-            stats.errors += 1
-            if event.detail is not None:
-                stats.last_error = f"{event.detail.type}: {event.detail.message}"[:200]
         if event.status and work.cancelled and self._methods[work.method].idempotent:
-            self._drop(work)  # why it stopped is no answer: its caller went elsewhere, and may come back
+            self._drop(work)  # why it stopped is no answer and no error: its caller went elsewhere, and may come back
         else:
+            if event.status:
+                stats.errors += 1
+                if event.detail is not None:
+                    stats.last_error = f"{event.detail.type}: {event.detail.message}"[:200]
             self._done(event, now)
         lane = work.lane
         lane.running -= 1

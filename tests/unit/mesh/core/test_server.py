@@ -290,6 +290,20 @@ def test_a_cancelled_call_that_fails_and_must_not_run_twice_is_remembered(server
     assert server.last.detail == Detail(message="half done")
 
 
+def test_a_failure_is_no_error_of_a_method_whose_call_was_cancelled(server: Server) -> None:
+    server.send(Call(1, "calc.add"), CancelRecord(1))
+    server.give(b"", Status.UNKNOWN, Detail(type="CancelledError"))
+    stats = server.core.stats["calc.add"]
+    assert (stats.count, stats.errors, stats.last_error, server.core.expired) == (1, 0, "", 1)
+
+
+def test_a_failure_that_is_remembered_is_an_error_even_of_a_cancelled_call(server: Server) -> None:
+    server.send(Call(1, "calc.pay"), CancelRecord(1))
+    server.give(b"", Status.UNKNOWN, Detail(type="ValueError", message="half done"))
+    stats = server.core.stats["calc.pay"]
+    assert (stats.errors, stats.last_error, server.core.expired) == (1, "ValueError: half done", 0)
+
+
 def test_only_the_caller_can_cancel(server: Server) -> None:
     server.send(Call(1, "calc.add"))
     server.send(CancelRecord(1), client=B)
