@@ -17,6 +17,8 @@ for _name in [name for name in os.environ if name.startswith("MESH_") and name n
     del os.environ[_name]
 # Before any test module is imported: no multicast packet may leave this machine.
 os.environ["MESH_INTERFACE"] = "127.0.0.1"
+# Loopback is shared by the whole machine: servers that run beside the tests are none of theirs.
+os.environ["MESH_REALM"] = f"tests-{os.getpid()}"
 
 # A busy machine is no failure, hence no deadline. CI tries the same examples each time and keeps none.
 hypothesis.settings.register_profile("default", deadline=None)

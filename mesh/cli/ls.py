@@ -26,6 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Describe the arguments."""
     parser.description = "List the servers that are there, with what they offer and how they are."
     parser.add_argument("--service", help="only servers that offer this service")
+    parser.add_argument("--all", action="store_true", help="also servers of other realms that were discovered")
     parser.add_argument(
         "--wait",
         type=non_negative,
@@ -46,21 +47,22 @@ def run(args: argparse.Namespace) -> int:
             _watch(client, signals, args)
         return Exit.OK
     with open_client(args) as client:
-        servers = _offering(settled(client, args.wait), args.service)
+        servers = _wanted(settled(client, args.wait), args)
     if args.json:
         for server in servers:
             print(compact(dataclasses.asdict(server)))
     elif servers:
         _draw(servers)
     else:
-        complain("no server was seen; start one with 'mesh serve', or listen longer with --wait")
+        which = f"no server that offers {args.service!r}" if args.service else "no server"
+        complain(f"{which} was seen; start one with 'mesh serve', or listen longer with --wait")
     return Exit.OK
 
 
 def _watch(client: Client, signals: StopSignals, args: argparse.Namespace) -> None:
     before: list[ServerView] = []
     while True:
-        after = _offering(client.servers(), args.service)
+        after = _wanted(client.servers(), args)
         for sign, server in changes(before, after):
             if args.json:
                 print(compact({"event": _EVENTS[sign], **dataclasses.asdict(server)}), flush=True)
@@ -71,8 +73,13 @@ def _watch(client: Client, signals: StopSignals, args: argparse.Namespace) -> No
             return
 
 
-def _offering(servers: Sequence[ServerView], service: str | None) -> list[ServerView]:
-    return [server for server in servers if service is None or service in server.services]
+def _wanted(servers: Sequence[ServerView], args: argparse.Namespace) -> list[ServerView]:
+    return [
+        server
+        for server in servers
+        if (args.service is None or args.service in server.services)
+        and (args.all or server.state != "ignored" or server.sources != ("mdns",))
+    ]
 
 
 def _draw(servers: Sequence[ServerView]) -> None:

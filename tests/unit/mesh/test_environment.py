@@ -26,6 +26,7 @@ def test_given_interfaces_come_first(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_realm_is_given_or_from_the_environment_or_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MESH_REALM")
     assert chosen_realm(None) == "default"
     monkeypatch.setenv("MESH_REALM", "")
     assert chosen_realm(None) == "default"

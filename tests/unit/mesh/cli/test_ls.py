@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 
 import pytest
 
+from mesh import Server, Service
 from tests.helpers import free_port
 
 Run = Callable[..., tuple[int, str, str]]
@@ -44,7 +46,18 @@ def test_why_a_server_is_not_used_is_noted(run: Run, endpoint: str) -> None:
     head, row = run("ls", "--server", endpoint, "--realm", "elsewhere")[1].splitlines()
     assert head.split()[-1] == "NOTE"
     assert "ignored" in row
-    assert "in realm 'default', this client in 'elsewhere'" in row
+    assert f"in realm '{os.environ['MESH_REALM']}', this client in 'elsewhere'" in row
+
+
+def test_discovered_servers_of_other_realms_are_listed_when_asked_for(run: Run) -> None:
+    service = Service("calc")
+
+    @service.method
+    def nothing() -> None: ...
+
+    with Server(service, bind="tcp://127.0.0.1:0", name="stranger", realm="elsewhere"):
+        assert "stranger" not in run("ls", "--wait", "0.3")[1]
+        assert "stranger" in run("ls", "--wait", "0.3", "--all")[1]
 
 
 def test_a_terminal_gets_colours_unless_it_wants_none(run: Run, endpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -73,7 +86,9 @@ def test_only_those_that_offer_the_service_are_listed(run: Run, endpoint: str) -
     assert run("ls", "--json", "--server", endpoint, "--service", "calc")[1].count("\n") == 1
     code, out, err = run("ls", "--server", endpoint, "--service", "geo", "--wait", "0.1")
     assert (code, out) == (0, "")
-    assert err == "mesh: no server was seen; start one with 'mesh serve', or listen longer with --wait\n"
+    assert (
+        err == "mesh: no server that offers 'geo' was seen; start one with 'mesh serve', or listen longer with --wait\n"
+    )
 
 
 def test_a_server_that_lives_answers_a_ping(run: Run, endpoint: str) -> None:
