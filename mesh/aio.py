@@ -181,12 +181,12 @@ class AsyncClient:
         return AsyncServiceProxy(self, name, timeout)
 
     async def wait_for(self, count: int = 1, /, service: str = "", timeout: float | None = None) -> list[ServerView]:
-        """Return the servers once `count` of them (that offer `service`) are alive. Raises NoServer after `timeout`."""
+        """Return the live servers (that offer `service`) once there are `count`. Raises NoServer after `timeout`."""
         watch = watch_of(count, service, timeout, self._config)
         await self._driver.watch(watch)
         if watch.error is not None:
             raise watch.error
-        return self.servers()
+        return [server for server in self.servers() if server.takes(service)]
 
     def servers(self) -> list[ServerView]:
         """Return every server that is known, as it stands."""

@@ -40,7 +40,7 @@ from mesh.core.roster import Roster, hello_problem
 from mesh.core.routing import ANY, Pools
 from mesh.core.timers import Timers
 from mesh.core.view import ServerView, describe_servers, view_of
-from mesh.core.wire import Hello, Pong, Reply, decode
+from mesh.core.wire import Hello, Pong, Reply, ServerState, decode
 from mesh.errors import ClosedError, NoServer, RemoteProtocolError
 
 __all__ = ["ClientCore", "Counters"]
@@ -227,11 +227,13 @@ class ClientCore:
             self._end_watch(watch)
 
     def _satisfied(self, watch: Watch) -> bool:
-        alive = 0
+        there = 0
         for server in self._roster:
-            if server.active is not None and server.active.state is State.ALIVE and not server.realm_note:
-                alive += not watch.service or watch.service in server.services
-        return alive >= watch.count
+            conn = server.active
+            if conn is not None and conn.state is State.ALIVE and not server.realm_note:
+                serves = server.server_state == ServerState.SERVING
+                there += serves and (not watch.service or watch.service in server.services)
+        return there >= watch.count
 
     def _end_watch(self, watch: Watch) -> None:
         self._timers.clear(watch)

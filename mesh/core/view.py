@@ -48,6 +48,10 @@ class ServerView:
     note: str
     """Why it is in this state, where that needs saying."""
 
+    def takes(self, service: str) -> bool:
+        """Tell whether it is alive and offers the service; the empty one stands for any."""
+        return self.state == "alive" and (not service or service in self.services)
+
 
 def view_of(server: Server, now: float) -> ServerView:
     """Return the server as it stands at `now`."""
@@ -99,7 +103,7 @@ def describe_servers(service: str, servers: Iterable[Server], now: float, *, pee
                 f"{offering[0].name} speaks {offering[0].proto} and takes only raw requests: use request(), or --raw."
             )
         return "Seen: " + "; ".join(_sentence(view) for view in offering[:8]) + "."
-    known = sorted({name for view in wanted for name in view.services})
+    known = sorted({name for view in wanted if view.state != "ignored" for name in view.services})
     near = difflib.get_close_matches(service, known, n=3)
     hint = f" Did you mean {' or '.join(near)}?" if near else ""
     offered = f"offered are: {', '.join(known[:12])}" if known else f"seen: {_names(wanted)}"

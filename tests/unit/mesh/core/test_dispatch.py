@@ -838,6 +838,17 @@ def test_a_watch_ends_when_enough_servers_of_a_service_are_alive(client: Client)
     assert client.watch(3).done
 
 
+def test_a_draining_server_is_none_to_wait_for(client: Client) -> None:
+    far = client.join("a")
+    far.state = 1
+    far.pong()
+    watch = client.watch()
+    assert not watch.done
+    far.state = 0
+    far.pong()
+    assert watch.done
+
+
 @pytest.mark.parametrize(
     ("count", "service", "sentence"),
     [

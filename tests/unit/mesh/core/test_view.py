@@ -20,7 +20,7 @@ def seen(client: Client) -> Client:
     broken = client.far("b", name="two", services=["echo"])
     broken.refusing = True
     client.feed(PeerAdded(broken.peer))
-    client.feed(PeerAdded(peer("c", "10.0.0.3:1", name="three", services=("echo",), realm="other")))
+    client.feed(PeerAdded(peer("c", "10.0.0.3:1", name="three", services=("echo", "far"), realm="other")))
     return client
 
 
