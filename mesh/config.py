@@ -130,8 +130,6 @@ class ServerConfig:
     """Calls one client may have in flight here; told to clients in every PONG."""
     coroutines_max: int = 256
     """Coroutine handlers that run at the same time; further calls of theirs wait admitted."""
-    threads_max: int = 8
-    """Threads of a service that asks for them without saying how many."""
     retry_after_s: float = 0.05
     """Push-back that a refused client is asked to keep."""
     duplicates_max: int = 100_000
@@ -154,7 +152,6 @@ class ServerConfig:
     def __post_init__(self) -> None:
         _check(self, 1, 10_000_000, "admitted_max", "window", "duplicates_max", "clients_max")
         _check(self, 1, 100_000, "coroutines_max")
-        _check(self, 1, 1024, "threads_max")
         _check(self, 0, 3600, "retry_after_s", "drain_s")
         _check(self, 0, 64 * 1024 * _MIB, "duplicates_octets_max")
         _check(self, 1, 86_400 * 30, "duplicates_age_s")

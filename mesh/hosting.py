@@ -130,7 +130,7 @@ class ServerParts:
     def threads(self) -> dict[str, int]:
         """Return the size of each pool of threads, by lane."""
         return {
-            f"threads-{service.name}": service.threads or self.config.threads_max
+            f"threads-{service.name}": service.threads
             for service in self.services
             if any(method.lane == "threaded" for method in service.methods.values())
         }
