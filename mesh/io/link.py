@@ -109,6 +109,24 @@ def _receive(sock: _Socket) -> list[bytes] | None:
     return frames
 
 
+def _receive_routed(sock: _Socket) -> tuple[bytes, list[bytes]] | None:
+    """Return the routing frame and the others of the next message of a ROUTER, or None; never blocks."""
+    if not _raw_get(sock, _EVENTS) & _POLLIN:
+        return None
+    try:
+        routing_id: bytes = _raw_recv(sock, _NOBLOCK)
+    except zmq.Again:
+        return None
+    # A routing frame never comes alone. Receiving without a copy tells in the same call whether more follows; asking
+    # for RCVMORE costs 1.5 us.
+    frame = _raw_recv(sock, _NOBLOCK, copy=False)
+    frames: list[bytes] = [frame.bytes]
+    while frame.more:
+        frame = _raw_recv(sock, _NOBLOCK, copy=False)
+        frames.append(frame.bytes)
+    return routing_id, frames
+
+
 def _common_options(sock: _Socket, limits: Limits) -> None:
     sock.setsockopt(zmq.LINGER, 0)  # otherwise term() waits for peers that never read
     sock.setsockopt(zmq.IPV6, 1)  # otherwise an IPv6 endpoint is never dialled, in silence
@@ -245,10 +263,10 @@ class ClientLink:
 
     def receive(self) -> tuple[int, list[bytes]] | None:
         """Return the next message of the ROUTER and whose it is (0: of a connection that is gone), or None."""
-        frames = _receive(self._router)
-        if frames is None:
+        message = _receive_routed(self._router)
+        if message is None:
             return None
-        return self._by_routing_id.get(frames.pop(0), 0), frames
+        return self._by_routing_id.get(message[0], 0), message[1]
 
     def receive_plain(self) -> Iterator[tuple[int, list[bytes]]]:
         """Yield what REP servers have answered."""
@@ -331,10 +349,7 @@ class ServerLink:
 
     def receive(self) -> tuple[bytes, list[bytes]] | None:
         """Return the next message and its client, or None; never blocks."""
-        frames = _receive(self._sock)
-        if frames is None:
-            return None
-        return frames.pop(0), frames
+        return _receive_routed(self._sock)
 
     def close(self) -> None:
         """Close the socket; what was sent still leaves, if its client reads."""
