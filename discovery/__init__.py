@@ -56,18 +56,20 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> object:
-    """Import what is not here yet when it is first used."""
-    if name in ("SERVICE_TYPE", "MdnsAdvertiser", "MdnsBrowser"):
-        from . import mdns
+if not TYPE_CHECKING:  # a type checker that sees it takes any name for one of ours
 
-        return getattr(mdns, name)
-    if name in ("Interface", "choose_interfaces", "rank_addresses"):
-        from . import interfaces
+    def __getattr__(name: str) -> object:
+        """Import what is not here yet when it is first used."""
+        if name in ("SERVICE_TYPE", "MdnsAdvertiser", "MdnsBrowser"):
+            from . import mdns
 
-        return getattr(interfaces, name)
-    if name == "MemoryHub":
-        from .memory import MemoryHub
+            return getattr(mdns, name)
+        if name in ("Interface", "choose_interfaces", "rank_addresses"):
+            from . import interfaces
 
-        return MemoryHub
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+            return getattr(interfaces, name)
+        if name == "MemoryHub":
+            from .memory import MemoryHub
+
+            return MemoryHub
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

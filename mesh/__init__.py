@@ -72,12 +72,14 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> object:
-    """Import what is not here yet when it is first used; what needs others is looked at after them."""
-    if name in __all__:
-        homes = "errors config environment core.view core.client request reply sync service aio"
-        for module in (import_module(f"mesh.{home}") for home in homes.split()):
-            if name in module.__all__:
-                globals()[name] = value = getattr(module, name)
-                return value
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+if not TYPE_CHECKING:  # a type checker that sees it takes any name for one of ours
+
+    def __getattr__(name: str) -> object:
+        """Import what is not here yet when it is first used; what needs others is looked at after them."""
+        if name in __all__:
+            homes = "errors config environment core.view core.client request reply sync service aio"
+            for module in (import_module(f"mesh.{home}") for home in homes.split()):
+                if name in module.__all__:
+                    globals()[name] = value = getattr(module, name)
+                    return value
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

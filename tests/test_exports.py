@@ -45,7 +45,11 @@ def is_harmless(statement: ast.stmt) -> bool:
             return all(map(is_harmless, body))
         case ast.Assign(targets=[ast.Name(id="__all__" | "__version__")]):
             return True
-        case ast.FunctionDef(name="__getattr__"):
+        case ast.If(
+            test=ast.UnaryOp(op=ast.Not(), operand=ast.Name(id="TYPE_CHECKING")),
+            body=[ast.FunctionDef(name="__getattr__")],
+            orelse=[],
+        ):
             return True
     return False
 
@@ -79,7 +83,24 @@ def test_the_front_door_has_no_logic(package: ModuleType) -> None:
     assert found == []
 
 
-@pytest.mark.parametrize("text", ["x = 1", "def f(): pass", "if y:\n    import x", "print()", "class C: pass"])
+def test_type_checkers_know_every_public_name(package: ModuleType) -> None:
+    imports = [node for top in init_body(package) for node in ast.walk(top) if isinstance(node, ast.ImportFrom)]
+    known = {alias.asname or alias.name for node in imports for alias in node.names}
+    assert set(public_names(package)) - known == set()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "x = 1",
+        "def f(): pass",
+        "if y:\n    import x",
+        "print()",
+        "class C: pass",
+        # Type checkers, who would see it, could report no mistyped name.
+        "def __getattr__(name): pass",
+    ],
+)
 def test_logic_is_found(text: str) -> None:
     assert not is_harmless(ast.parse(text).body[0])
 
