@@ -33,6 +33,8 @@ _TURN_S = 0.002
 """Inline handlers run for so long before the socket is looked at again: PINGs are answered from the same loop."""
 _TURN_CALLS = 32
 """And so many of them: their answers leave while the next ones run, so that client and server work at the same time."""
+_give_way = getattr(os, "sched_yield", lambda: None)
+"""Lets ZeroMQ's thread, which the kernel may have queued behind this one, send what it was given."""
 _STUCK_OCTETS_MAX = 64 << 20
 """Octets that may wait for a client that does not read; then its answers are dropped."""
 
@@ -108,8 +110,9 @@ class ServerEngine:
                 return self._flush()
             if self._inline:
                 self._run_inline()
+            # Each send takes the descriptor's edge; the next look finds what came meanwhile.
             if self._flush() and self._inline:
-                os.sched_yield()  # each send takes the descriptor's edge; the next look finds what came meanwhile
+                _give_way()
         return True
 
     def give(self, reply: ReplyGiven) -> None:
