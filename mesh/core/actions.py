@@ -36,7 +36,6 @@ class Connect(msgspec.Struct, frozen=True):
     address: Address
     proto: str
     """`mesh/1` and `flp` share the ROUTER; `rep` gets a DEALER, for a ROUTER cannot handshake with a REP socket."""
-    server_key: bytes = b""
 
 
 class Disconnect(msgspec.Struct, frozen=True, gc=False):

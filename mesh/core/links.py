@@ -276,8 +276,7 @@ class Links:
             self.conns[conn.conn_id] = conn
             server.conns[conn.conn_id] = conn
             self._roster.claims[address] = conn
-            key = next((record.properties.get("pk", "") for record in server.records.values()), "")
-            self._out.append(Connect(conn.conn_id, address, server.proto, key.encode()))
+            self._out.append(Connect(conn.conn_id, address, server.proto))
             self._timers.set(conn, now + self._config.dial_timeout_s)
         if not server.conns and server.addresses:
             self._displaced(server, "another server holds its address", now)

@@ -229,9 +229,7 @@ class ClientEngine:
 
     def _connect(self, action: Connect) -> None:
         address = action.address
-        problem = self._link.connect(
-            action.conn_id, f"tcp://{address}", action.proto, _is_loopback(address.host), action.server_key
-        )
+        problem = self._link.connect(action.conn_id, f"tcp://{address}", action.proto, _is_loopback(address.host))
         if problem:
             self._later.append(LinkDown(action.conn_id, problem))
 

@@ -198,7 +198,7 @@ class ClientLink:
         self._on_descriptor(int(sock.getsockopt(zmq.FD)), True)
         self._on_descriptor(int(monitor.getsockopt(zmq.FD)), True)
 
-    def connect(self, conn_id: int, endpoint: str, proto: str, local: bool, server_key: bytes = b"") -> str:
+    def connect(self, conn_id: int, endpoint: str, proto: str, local: bool) -> str:
         """Dial; return what is wrong with the endpoint, empty if nothing. An event follows, or silence."""
         sock = self._router
         if proto == REP:

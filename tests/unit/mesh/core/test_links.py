@@ -43,9 +43,9 @@ def tell(client: Client, conn_id: int, *records: Record) -> None:
 
 
 def test_all_addresses_of_a_discovered_server_are_dialled_in_parallel(client: Client) -> None:
-    actions = client.feed(PeerAdded(peer("a", "10.0.0.1:1", "[fe80::1%eth0]:1", "host:1", pk="key")))
+    actions = client.feed(PeerAdded(peer("a", "10.0.0.1:1", "[fe80::1%eth0]:1", "host:1")))
     assert actions == [
-        match(Connect, address=Address("10.0.0.1", 1), proto="mesh/1", server_key=b"key"),
+        match(Connect, address=Address("10.0.0.1", 1), proto="mesh/1"),
         match(Connect, address=Address("fe80::1%eth0", 1), proto="mesh/1"),
         match(Connect, address=Address("host", 1), proto="mesh/1"),
     ]
@@ -279,7 +279,7 @@ def test_a_restarted_server_is_used_under_its_new_id_while_the_old_record_lasts(
 
 def test_a_second_claim_of_an_address_is_refused(client: Client) -> None:
     honest = client.join("honest", address="10.0.0.1:1")
-    client.feed(PeerAdded(peer("liar", "10.0.0.1:1", pk="wrong")))
+    client.feed(PeerAdded(peer("liar", "10.0.0.1:1")))
     client.advance(10.0)
     assert len(client.took(Connect)) == 1
     assert client.state("honest") == "alive"
