@@ -11,7 +11,7 @@ from mesh import CallError, Client, ServerView
 from mesh.cli.exits import Exit
 from mesh.cli.options import add_client_options, non_negative, open_client, positive
 from mesh.cli.sightings import POLL_S, settled
-from mesh.cli.text import compact, complain, milliseconds, printable
+from mesh.cli.text import compact, complain, milliseconds, printable, say
 
 __all__ = ["add_arguments", "run"]
 
@@ -59,10 +59,11 @@ def _all(client: Client, timeout_s: float) -> list[ServerView]:
 
 
 def _named(client: Client, name: str, timeout_s: float) -> list[ServerView]:
-    """Return the servers of this name or id. Raises NoServer, which says who is there."""
+    """Return the servers of this mesh that have this name or id. Raises NoServer, which says who is there."""
     give_up_at = time.monotonic() + timeout_s
     while True:
-        found = [server for server in client.servers() if name in (server.name, server.peer_id)]
+        servers = [server for server in client.servers() if server.state != "ignored"]
+        found = [server for server in servers if name in (server.name, server.peer_id)]
         if found or time.monotonic() >= give_up_at:
             break
         time.sleep(POLL_S)
@@ -85,14 +86,12 @@ def _ping(client: Client, server: ServerView, args: argparse.Namespace) -> int:
             continue
         round_trips_s.append(reply.elapsed_s)
         if not args.json:
-            print(
-                f"{printable(server.name)} ({server.address}) answered in {milliseconds(reply.elapsed_s)}", flush=True
-            )
+            say(f"{printable(server.name)} ({server.address}) answered in {milliseconds(reply.elapsed_s)}")
     if args.json:
-        print(compact(_summary(server, args.count, round_trips_s)), flush=True)
+        say(compact(_summary(server, args.count, round_trips_s)))
     elif args.count > 1 and round_trips_s:
         spread = f"least {milliseconds(min(round_trips_s))}, most {milliseconds(max(round_trips_s))}"
-        print(f"{printable(server.name)}: {len(round_trips_s)} of {args.count} answered, {spread}", flush=True)
+        say(f"{printable(server.name)}: {len(round_trips_s)} of {args.count} answered, {spread}")
     return int(args.count) - len(round_trips_s)
 
 

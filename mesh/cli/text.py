@@ -9,12 +9,17 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["compact", "complain", "has_bytes", "milliseconds", "pretty", "printable"]
+__all__ = ["compact", "complain", "has_bytes", "milliseconds", "pretty", "printable", "say"]
 
 
 def complain(sentence: str) -> None:
-    """Write one sentence to standard error."""
-    print(f"mesh: {printable(sentence)}", file=sys.stderr, flush=True)
+    """Write one sentence to standard error, from any thread."""
+    print(f"mesh: {printable(sentence)}\n", end="", file=sys.stderr, flush=True)
+
+
+def say(line: str) -> None:
+    """Write one line to standard output, from any thread: `print` writes its end apart, so that lines would mix."""
+    print(f"{line}\n", end="", flush=True)
 
 
 def printable(text: str) -> str:

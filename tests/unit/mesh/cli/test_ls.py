@@ -123,6 +123,12 @@ def test_nobody_to_ping_is_said(run: Run, endpoint: str) -> None:
     assert "No server is called 'geo-1'; seen: calc-1 (alive)." in err
 
 
+def test_a_name_in_another_realm_is_nobody_to_ping(run: Run, endpoint: str) -> None:
+    code, out, err = run("ping", "calc-1", "--server", endpoint, "--realm", "elsewhere", "--timeout", "0.2")
+    assert (code, out) == (3, "")
+    assert f"calc-1 ({endpoint}) ignored, it is in realm" in err
+
+
 def test_a_server_that_knows_no_ping_is_named(run: Run, endpoint: str) -> None:
     foreign = f"tcp://127.0.0.1:{free_port()}?proto=rep&service=x&name=old"
     code, out, err = run("ping", "--server", endpoint, "--server", foreign)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import datetime
+import io
 import json
+from collections.abc import Callable
 
 import pytest
 
-from mesh.cli.text import compact, complain, has_bytes, milliseconds, pretty, printable
+from mesh.cli.text import compact, complain, has_bytes, milliseconds, pretty, printable, say
 
 
 @pytest.mark.parametrize(
@@ -29,6 +31,22 @@ def test_a_value_is_json(value: object, text: str) -> None:
 
 def test_json_for_people_has_several_lines() -> None:
     assert pretty({"a": 1}) == '{\n  "a": 1\n}'
+
+
+@pytest.mark.parametrize(("speak", "stream", "line"), [(say, "stdout", "two\n"), (complain, "stderr", "mesh: two\n")])
+def test_a_line_is_written_at_once_with_its_end(
+    speak: Callable[[str], None], stream: str, line: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[str] = []
+
+    class Output(io.StringIO):
+        def write(self, text: str) -> int:
+            written.append(text)
+            return len(text)
+
+    monkeypatch.setattr(f"sys.{stream}", Output())
+    speak("two")
+    assert [text for text in written if text] == [line]
 
 
 def test_an_output_that_is_not_utf8_gets_ascii(monkeypatch: pytest.MonkeyPatch) -> None:
