@@ -18,6 +18,9 @@ __all__ = ["main"]
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run `mesh` with these arguments, by default those of the process, and return its exit code."""
+    # Python has None for an output that the shell closed (>&-); print() would then take the other one.
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115  # open as long as the program runs
+    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a name in Cyrillic is no reason to fail in a Latin-1 terminal
             stream.reconfigure(errors="backslashreplace")

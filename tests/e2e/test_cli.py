@@ -123,7 +123,7 @@ def test_a_second_signal_ends_a_server_at_once(served: Process) -> None:
         served.wait_line("^resting$")
         os.kill(served.pid, signal.SIGTERM)
         with Client([endpoint_of(served)], discover=False) as client:
-            wait_until(lambda: [view.state for view in client.servers()] != ["alive"], 5.0, "the drain")
+            wait_until(lambda: [view.state for view in client.servers()] == ["draining"], 5.0, "the drain")
         assert served.returncode is None
         assert served.terminate(2.0) == 128 + signal.SIGTERM
         assert caller.wait() == 6  # it had begun, and must not run twice
@@ -144,6 +144,20 @@ def test_an_error_in_a_served_file_shows_its_line_and_no_traceback(tmp_path: Pat
     assert (run.returncode, run.stdout) == (2, b"")
     assert run.stderr.startswith(f"mesh: {file}:2: ConfigError: ".encode())
     assert run.stderr.count(b"\n") == 1
+
+
+@pytest.mark.parametrize(("closed", "said"), [(">&-", b"geo: no server"), ("2>&-", b"")])
+def test_an_output_that_is_closed_is_nobody_who_reads(closed: str, said: bytes) -> None:
+    words = ["call", "geo", "--server", f"tcp://127.0.0.1:{free_port()}", "--timeout", "0.05"]
+    run = subprocess.run(
+        ["sh", "-c", f'"$@" {closed}', "sh", *MESH, *words], capture_output=True, timeout=20, check=False
+    )
+    assert (run.returncode, run.stdout) == (3, b"")
+    assert said in run.stderr
+    assert (
+        subprocess.run(["sh", "-c", f'"$@" {closed}', "sh", *MESH, "--version"], timeout=20, check=False).returncode
+        == 0
+    )
 
 
 def test_a_port_in_use_is_said() -> None:
