@@ -100,7 +100,10 @@ def _make(
     limits = config.limits
     octets = len(body) if type(body) is bytes else body_octets(body)
     if octets > limits.body_max and largest_frame(body) > limits.body_max:
-        raise LocalProtocolError(f"{method}: a body of {octets} octets; body_max is {limits.body_max}")
+        raise LocalProtocolError(
+            f"{method}: a body of {octets} octets; body_max is {limits.body_max}; "
+            "send several frames, or raise the limit on both sides"
+        )
     # Up to 60 characters are never more octets than the limit allows.
     if not method or (len(method) > 60 and len(method.encode()) > limits.method_max):
         raise LocalProtocolError(

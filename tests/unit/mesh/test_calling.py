@@ -38,7 +38,7 @@ def test_a_raw_body_is_one_frame_or_several(body: Any, packed: object, octets: i
 
 def test_the_limit_is_for_each_frame_not_for_their_sum() -> None:
     assert raw([bytes(1024)] * 4).octets == 4096
-    with pytest.raises(LocalProtocolError, match=r"a\.b: a body of 1026 octets; body_max is 1024"):
+    with pytest.raises(LocalProtocolError, match=r"a\.b: a body of 1026 octets; body_max is 1024; send several frames"):
         raw([b"x", bytes(1025)])
 
 
