@@ -28,6 +28,8 @@ __all__ = ["ClientEngine"]
 _LAST_MESSAGES_MAX = 1000
 """As many as a pipe holds (RCVHWM)."""
 
+_FULL_TURNS_MAX = 64
+"""So many full turns go by before time passes in the middle of what comes: a flood may have no end."""
 
 _BLOCKED_S = 0.01
 """How soon a full pipe is tried again at the latest."""
@@ -93,6 +95,7 @@ class ClientEngine:
         """Outboxes with something in them."""
         self._later: list[ClientEvent] = []
         """What performing a list has brought about; fed when the list is through."""
+        self._full_turns = 0
 
     def feed(self, event: ClientEvent) -> None:
         """Tell the core what happened and perform what it answers; what is to be sent waits for `flush`."""
@@ -127,17 +130,21 @@ class ClientEngine:
                     self._down(conn_id, why)
         # The descriptors are edge-triggered and a send takes the edge: what came meanwhile is looked for afterwards.
         self.flush()
-        self._take_plain()
+        again = self._take_plain(messages_max)
         for _ in range(messages_max):
             if not self.take():
                 break
         else:
+            self._full_turns += 1
+            if self._full_turns % _FULL_TURNS_MAX == 0:
+                self.feed(Tick())
             return True
         # Only after the socket was read: a client that was late itself must not accuse servers whose answers lie there.
         due = self.core.deadline()
         if due is not None and due <= time.monotonic():
             self.feed(Tick())
-        return self.flush()
+            self._full_turns = 0
+        return self.flush() or again
 
     @property
     def is_blocked(self) -> bool:
@@ -152,14 +159,17 @@ class ClientEngine:
         self._perform(self.core.handle(Received(*message), time.monotonic()))
         return True
 
-    def _take_plain(self) -> None:
-        """Take in what REP servers have answered."""
-        for conn_id, frames in self._link.receive_plain():
+    def _take_plain(self, messages_max: int) -> bool:
+        """Take in what REP servers have answered, so many messages of each at most; return whether there were any."""
+        took = False
+        for conn_id, frames in self._link.receive_plain(messages_max):
             self.feed(Received(conn_id, frames))
+            took = True
+        return took
 
     def _take_what_came_before(self) -> None:
         """Take in what a server sent before its link went down: the last answers of one that drained are still here."""
-        self._take_plain()
+        self._take_plain(_LAST_MESSAGES_MAX)
         for _ in range(_LAST_MESSAGES_MAX):
             if not self.take():
                 return

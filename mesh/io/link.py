@@ -268,13 +268,14 @@ class ClientLink:
             return None
         return self._by_routing_id.get(message[0], 0), message[1]
 
-    def receive_plain(self) -> Iterator[tuple[int, list[bytes]]]:
-        """Yield what REP servers have answered."""
+    def receive_plain(self, each_max: int) -> Iterator[tuple[int, list[bytes]]]:
+        """Yield what REP servers have answered, so many messages of each at most."""
         for conn_id, dealer in list(self._dealers.items()):
-            frames = _receive(dealer)
-            while frames is not None:
-                yield conn_id, frames
+            for _ in range(each_max):
                 frames = _receive(dealer)
+                if frames is None:
+                    break
+                yield conn_id, frames
 
     def events(self) -> Iterator[tuple[int, LinkEvent, str]]:
         """Yield what the monitors have seen: connection, what, and why."""

@@ -29,6 +29,10 @@ __all__ = ["ThreadDriver"]
 
 T = TypeVar("T")
 
+_TURNS_MAX = 8
+"""Turns in a row after which whoever drives makes room for other threads, who wait for the lock during a flood."""
+_BREATH_S = 0.0002
+"""For so long: a lock that is released and taken again at once is hardly ever handed over."""
 _LULL_S = 0.02
 """Time without a call after which the keeper takes over: pausing and resuming it for each one would cost more."""
 
@@ -165,9 +169,16 @@ class ThreadDriver:
         self._leader = item
         try:
             monitors = False
+            turns = 0
             while not item.done:
                 if engine.pump(monitors=monitors) or item.done:
+                    turns += 1
+                    if turns == _TURNS_MAX:
+                        turns = 0
+                        monitors = True
+                        self._breathe()
                     continue
+                turns = 0
                 now = time.monotonic()
                 due = engine.deadline()
                 until = now + 60.0 if due is None else due
@@ -193,6 +204,14 @@ class ThreadDriver:
         finally:
             self._resign()
 
+    def _breathe(self) -> None:
+        """Let others have the lock for a moment."""
+        self._lock.release()
+        try:
+            time.sleep(_BREATH_S)
+        finally:
+            self._lock.acquire()
+
     def _resign(self) -> None:
         """Hand the lead to a follower, or leave the sockets to the keeper, who looks at them before long."""
         for follower, bell in self._followers.items():
@@ -210,8 +229,12 @@ class ThreadDriver:
     def _settle(self) -> None:
         """After feeding: send, take in what came meanwhile, and wake whoever sleeps too long now."""
         engine = self._engine
-        while engine.pump(monitors=False):
-            pass
+        for _ in range(_TURNS_MAX):
+            if not engine.pump(monitors=False):
+                break
+        else:  # the rest is for those who make room for others meanwhile
+            (self._keeper_wake if self._leader is None else self._leader_wake).set()
+            return
         if self._leader is None:
             self._wake_keeper()
         elif self._leader_sleeps_until:
@@ -251,6 +274,7 @@ class ThreadDriver:
         lock, poller, engine = self._lock, self._keepers, self._engine
         seen = 0
         while True:
+            is_rest = False
             with lock:
                 if self._closed:
                     return
@@ -258,8 +282,7 @@ class ThreadDriver:
                     if self._keeper_paused and seen == self._calls:
                         self._keeper_paused = False
                         poller.resume(self._router_descriptor)
-                    while engine.pump():
-                        pass
+                    is_rest = all(engine.pump() for _ in range(_TURNS_MAX))
                 seen = self._calls
                 now = time.monotonic()
                 due = engine.deadline()
@@ -267,6 +290,9 @@ class ThreadDriver:
                 if self._keeper_paused:
                     until = now + _LULL_S
                 self._keeper_sleeps_until = until
+            if is_rest:
+                time.sleep(_BREATH_S)
+                continue
             for descriptor in poller.wait(until - now):
                 if descriptor == self._keeper_wake.descriptor:
                     self._keeper_wake.clear()

@@ -12,9 +12,10 @@ import msgspec
 import pytest
 import zmq
 
-from mesh import AsyncClient
+from mesh import AsyncClient, NoServer
 from mesh.config import Limits
 from mesh.core.wire import MESH_PREFIX, Call, Ping, Reply, decode, encode
+from mesh.io.link import ClientLink
 from tests.drivers.adapter import Driver
 from tests.drivers.services import echo_service
 from tests.helpers import async_wait_until
@@ -158,3 +159,18 @@ async def test_a_flood_from_one_server_starves_no_other(driver: Driver, flood: l
                     flooder.send_multipart([who, *flood], zmq.NOBLOCK)
             answers = await asyncio.gather(*(client.call("echo.add", number, timeout=5.0) for number in range(20)))
     assert answers == [number + 10 for number in range(20)]
+
+
+async def test_a_flood_without_end_stops_neither_other_calls_nor_the_clock(
+    driver: Driver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    receive = ClientLink.receive
+    async with driver.pair(echo_service()) as (client, _):
+        await client.wait_for()
+        monkeypatch.setattr(ClientLink, "receive", lambda link: receive(link) or (0, [b"junk"]))
+        vain = asyncio.ensure_future(client.call("nobody.there", timeout=0.5))
+        for number in range(10):
+            assert await client.call("echo.add", number, timeout=20.0) == number + 10
+        with pytest.raises(NoServer):
+            await vain
+        assert client.counters().stray > 0

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 import pytest
 import zmq
 
+import mesh.io.link
 from discovery import Address, Peer, PeerAdded
 from mesh.config import ClientConfig
 from mesh.core.calls import PendingCall, Watch
@@ -18,6 +19,7 @@ from mesh.core.client import ClientCore
 from mesh.core.events import CallRequested
 from mesh.core.wire import Call, Hello, Ping, Pong, Record, decode, encode
 from mesh.io.engine import ClientEngine
+from mesh.io.link import ClientLink
 from tests.helpers import wait_until
 
 pytestmark = pytest.mark.network
@@ -40,10 +42,10 @@ class Shell:
     def _on_descriptor(self, descriptor: int, watch: bool) -> None:
         (self.descriptors.append if watch else self.descriptors.remove)(descriptor)
 
-    def call(self, body: bytes) -> PendingCall:
+    def call(self, body: bytes, timeout_s: float = 30.0) -> PendingCall:
         """Begin a call; whoever pumps sends it."""
         now = time.monotonic()
-        call = PendingCall("old.x", body, len(body), now, now + 30.0, plain=True)
+        call = PendingCall("old.x", body, len(body), now, now + timeout_s, plain=True)
         self.engine.feed(CallRequested(call))
         return call
 
@@ -130,3 +132,26 @@ def test_an_answer_of_a_rep_server_that_came_before_a_send_is_not_left_lying(she
             assert select.select([dealer], [], [], 5.0)[0] == [dealer]
             shell.turn()
         assert first.body == b"first!"
+
+
+def test_time_passes_in_a_flood_without_end_but_not_before_what_lies_there_was_read(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    call = shell.call(b"", timeout_s=0.0)
+    monkeypatch.setattr(ClientLink, "receive", lambda link: (0, [b"junk"]))
+    assert shell.engine.pump()
+    assert not call.done
+    wait_until(lambda: shell.engine.pump() and call.done)
+
+
+def test_a_flood_of_a_rep_server_ends_no_turn_late(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    with stock(zmq.REP) as (_, port):
+        shell.meet(port, "rep", lambda: None)
+        receive = mesh.io.link._receive
+
+        def flood(sock: zmq.Socket[bytes]) -> list[bytes] | None:
+            return [b"junk"] if sock.type == zmq.DEALER else receive(sock)
+
+        monkeypatch.setattr(mesh.io.link, "_receive", flood)
+        assert shell.engine.pump(messages_max=10), "there is more"
+        assert shell.core.counters().garbage == 10

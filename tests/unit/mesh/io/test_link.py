@@ -294,7 +294,7 @@ def test_rep_servers_answer_on_sockets_of_their_own(dialler: Dialler) -> None:
         answers: list[tuple[int, list[bytes]]] = []
 
         def are_here() -> bool:
-            answers.extend(dialler.link.receive_plain())
+            answers.extend(dialler.link.receive_plain(64))
             return len(answers) == 2
 
         wait_until(are_here)
