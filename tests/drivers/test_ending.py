@@ -167,7 +167,8 @@ async def test_open_calls_fail_when_the_client_is_closed(driver: Driver) -> None
         client = driver.new_client(*server.endpoints)
         calls = [asyncio.ensure_future(client.request("gate.wait", b"")) for _ in range(3)]
         waiting = asyncio.ensure_future(client.wait_for(2))
-        await asyncio.to_thread(gate.entered.wait, 5.0)
+        await async_wait_until(lambda: gate.runs == 3)
+        await async_wait_until(lambda: client._driver.look(lambda core, now: core._watches))
         await client.close()
         for outcome in await asyncio.gather(*calls, waiting, return_exceptions=True):
             assert isinstance(outcome, ClosedError)
