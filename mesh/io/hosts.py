@@ -24,8 +24,10 @@ if TYPE_CHECKING:
 
 __all__ = ["LoopHost", "ThreadHost"]
 
-_GOODBYE_S = 0.5
-"""Time to say goodbye and release everything after the drain."""
+_CANCEL_S = 0.5
+"""Time for a coroutine to end when it is cancelled after the drain; one that will not is left to itself."""
+_GOODBYE_S = 1.0
+"""Time to cancel what still runs, say goodbye and release everything after the drain."""
 
 
 class ThreadHost:
@@ -122,7 +124,7 @@ class _LoopThread:
 
     def close(self) -> None:
         self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
+        self._thread.join(_CANCEL_S)
 
     def _run(self) -> None:
         try:
@@ -177,7 +179,8 @@ class LoopHost:
         self._engine.close()
         for task in list(self._tasks):
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._tasks:
+            await asyncio.wait(list(self._tasks), timeout=_CANCEL_S)
 
     def _turn(self) -> None:
         self._scheduled = False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import sys
@@ -129,6 +130,32 @@ async def test_an_inline_handler_that_never_ends_does_not_hold_stop() -> None:
         assert 0.1 <= time.monotonic() - began < 2.0
     gate.opened.set()
     assert await server.wait(5.0)
+
+
+async def test_a_coroutine_that_will_not_be_cancelled_does_not_hold_a_server(driver: Driver) -> None:
+    gate = Gate()
+    service = Service("stubborn")
+
+    @service.method
+    async def run() -> None:
+        gate.entered.set()
+        while not gate.opened.is_set():
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.sleep(0.01)
+
+    server = driver.new_server(service, config=ServerConfig(drain_s=0.1))
+    await server.start()
+    async with driver.client(*server.endpoints) as client:
+        call = asyncio.ensure_future(client.call("stubborn.run", timeout=0.3))
+        await asyncio.to_thread(gate.entered.wait, 5.0)
+        async with asyncio.timeout(5.0):
+            await server.stop()
+        assert await server.wait(5.0)
+        with pytest.raises(TimeoutError):
+            await call
+    gate.opened.set()
+    if driver.name == "asyncio":
+        await async_wait_until(lambda: len(asyncio.all_tasks()) == 1)
 
 
 @pytest.mark.parametrize("threads", [0, 1], ids=["inline", "threaded"])
