@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import logging
-import os
 import random
-import signal
 import threading
 from collections.abc import Iterable, Mapping, Sequence
-from types import FrameType, TracebackType
+from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 import discovery
@@ -23,6 +21,7 @@ from mesh.errors import ClosedError
 from mesh.io.context import check_process, process_mark
 from mesh.io.thread import ThreadDriver
 from mesh.reply import Reply
+from mesh.signals import StopSignals
 from mesh.typed import decode_result
 
 # What only a server needs is imported when one is made: a short program that calls, such as `mesh call`, starts sooner.
@@ -320,21 +319,10 @@ class Server:
 
     def run(self) -> None:
         """Start, serve until SIGINT or SIGTERM, then stop; a second signal exits at once. Main thread only."""
-        asked = threading.Event()
-
-        def on_signal(number: int, frame: FrameType | None) -> None:
-            if asked.is_set():
-                os._exit(128 + number)
-            asked.set()
-
-        before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
-        try:
+        with StopSignals() as signals:
             self.start()
-            asked.wait()
+            signals.wait()
             self.stop()
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
 
     def __enter__(self) -> Self:
         """Start."""

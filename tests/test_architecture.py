@@ -14,7 +14,7 @@ from tests.helpers.layers import OWN_PACKAGES, Layer, Source, breaches
 PROJECT = Path(__file__).parent.parent
 
 _CORE = ("msgspec", "mesh.errors", "mesh.config", "mesh.core.*", "discovery.model")
-_PUBLIC = ("mesh", "discovery", "mesh.cli.*", "mesh.top.*", "rich", "argcomplete")
+_PUBLIC = ("mesh", "discovery", "mesh.signals", "mesh.cli.*", "mesh.top.*", "rich", "argcomplete")
 
 # The first layer that holds a module is its own. What is not named here may not be imported, so that each
 # foreign library has one place: zmq in mesh/io, tenacity in mesh/io/retry.py, zeroconf in discovery/mdns.

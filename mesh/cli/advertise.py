@@ -11,8 +11,8 @@ from discovery import Address, MdnsAdvertiser, Peer
 from mesh import chosen_interfaces, chosen_realm
 from mesh.cli.exits import Exit, UsageError
 from mesh.cli.options import add_mesh_options, interfaces_of
-from mesh.cli.signals import StopSignals
 from mesh.cli.text import compact, printable
+from mesh.signals import StopSignals
 
 __all__ = ["add_arguments", "run"]
 

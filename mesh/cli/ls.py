@@ -11,8 +11,8 @@ from mesh import Client, ServerView
 from mesh.cli.exits import Exit
 from mesh.cli.options import add_client_options, non_negative, open_client
 from mesh.cli.sightings import changes, settled
-from mesh.cli.signals import StopSignals
 from mesh.cli.text import compact, complain, milliseconds, printable
+from mesh.signals import StopSignals
 
 __all__ = ["add_arguments", "run"]
 

@@ -7,9 +7,9 @@ import argparse
 from mesh import Server
 from mesh.cli.exits import Exit
 from mesh.cli.options import add_mesh_options, interfaces_of
-from mesh.cli.signals import StopSignals
 from mesh.cli.targets import services_of
 from mesh.cli.text import compact, printable
+from mesh.signals import StopSignals
 
 __all__ = ["add_arguments", "run"]
 

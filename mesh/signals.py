@@ -1,4 +1,4 @@
-"""Commands that run until they are told to stop: by SIGINT or SIGTERM; a second one ends the process at once."""
+"""What runs until it is told to stop: by SIGINT or SIGTERM; a second one ends the process at once."""
 
 from __future__ import annotations
 
