@@ -31,7 +31,7 @@ __all__ = ["Runner", "ServerEngine"]
 
 _TURN_S = 0.002
 """Inline handlers run for so long before the socket is looked at again: PINGs are answered from the same loop."""
-_TURN_CALLS = 32
+_TURN_CALLS = 64
 """And so many of them: their answers leave while the next ones run, so that client and server work at the same time."""
 _give_way = getattr(os, "sched_yield", lambda: None)
 """Lets ZeroMQ's thread, which the kernel may have queued behind this one, send what it was given."""
