@@ -2,7 +2,8 @@
 
 MESH_INTERFACE   interfaces, by name or address, separated by commas: mDNS and `*` keep to these
 MESH_REALM       name of the mesh: servers and clients of different realms do not meet
-MESH_SERVERS     endpoints of servers that need not be discovered, separated by commas or spaces
+MESH_SERVERS     endpoints of servers that need not be discovered, separated by commas or spaces;
+                     @FILE stands for a file with one on each line
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import os
 import re
 from collections.abc import Iterable, Sequence
 
-from discovery import DiscoveryError, Peer, parse_servers, static_peers
+from discovery import DiscoveryError, Peer, read_servers, static_peers
 from mesh.errors import ConfigError
 
 __all__ = ["chosen_interfaces", "chosen_realm", "chosen_servers"]
@@ -41,16 +42,18 @@ def chosen_realm(given: str | None) -> str:
 
 
 def chosen_servers(given: Iterable[str] | None) -> list[Peer]:
-    """Return the servers that need not be discovered.
+    """Return the servers that need not be discovered; `@FILE` among them stands for a file with one on each line.
 
     Raises:
-        ConfigError: An endpoint does not parse.
+        ConfigError: An endpoint does not parse, or a file cannot be read.
     """
     if isinstance(given, str):
         raise ConfigError(f"servers takes a list of endpoints; write [{given!r}]")
     try:
-        if given is None:
-            return parse_servers(os.environ.get("MESH_SERVERS", ""))
-        return static_peers(given)
+        named = re.split(r"[,\s]+", os.environ.get("MESH_SERVERS", "")) if given is None else list(given)
+        peers = static_peers(endpoint for endpoint in named if endpoint and not endpoint.startswith("@"))
+        for path in (endpoint[1:] for endpoint in named if endpoint.startswith("@")):
+            peers += read_servers(path)
+        return list({peer.peer_id: peer for peer in peers}.values())
     except DiscoveryError as error:
         raise ConfigError(str(error)) from None

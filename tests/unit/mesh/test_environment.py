@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from mesh.environment import chosen_interfaces, chosen_realm, chosen_servers
@@ -57,3 +59,15 @@ def test_a_server_in_the_environment_that_does_not_parse_is_named(monkeypatch: p
     monkeypatch.setenv("MESH_SERVERS", "tcp://10.0.0.7")
     with pytest.raises(ConfigError, match=r"'tcp://10\.0\.0\.7' has no port; write tcp://HOST:PORT"):
         chosen_servers(None)
+
+
+def test_a_file_of_servers_is_named_with_an_at_sign(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    listed = tmp_path / "servers"
+    listed.write_text("# the lab\ntcp://10.0.0.7:5555\n\ntcp://10.0.0.8:5555  # spare\n")
+    expected = ["static:10.0.0.9:5555", "static:10.0.0.7:5555", "static:10.0.0.8:5555"]
+    given = ["tcp://10.0.0.9:5555", f"@{listed}", "tcp://10.0.0.9:5555"]
+    assert [peer.peer_id for peer in chosen_servers(given)] == expected
+    monkeypatch.setenv("MESH_SERVERS", ",".join(given))
+    assert [peer.peer_id for peer in chosen_servers(None)] == expected
+    with pytest.raises(ConfigError, match="missing.*cannot be read.*one tcp://HOST:PORT a line"):
+        chosen_servers(["@missing"])
