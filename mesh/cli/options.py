@@ -27,7 +27,8 @@ def add_client_options(parser: argparse.ArgumentParser) -> None:
         "--server",
         action="append",
         metavar="ENDPOINT",
-        help="tcp://HOST:PORT of a server, or @FILE with one a line; may be repeated; nothing is discovered then (default: MESH_SERVERS)",
+        help="tcp://HOST:PORT of a server, or @FILE with one a line; may be repeated; nothing is discovered then "
+        "(default: MESH_SERVERS)",
     )
     add_mesh_options(parser)
 

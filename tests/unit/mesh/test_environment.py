@@ -69,5 +69,5 @@ def test_a_file_of_servers_is_named_with_an_at_sign(monkeypatch: pytest.MonkeyPa
     assert [peer.peer_id for peer in chosen_servers(given)] == expected
     monkeypatch.setenv("MESH_SERVERS", ",".join(given))
     assert [peer.peer_id for peer in chosen_servers(None)] == expected
-    with pytest.raises(ConfigError, match="missing.*cannot be read.*one tcp://HOST:PORT a line"):
+    with pytest.raises(ConfigError, match=r"missing.*cannot be read.*one tcp://HOST:PORT a line"):
         chosen_servers(["@missing"])
