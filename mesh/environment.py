@@ -50,8 +50,8 @@ def chosen_servers(given: Iterable[str] | None) -> list[Peer]:
     if isinstance(given, str):
         raise ConfigError(f"servers takes a list of endpoints; write [{given!r}]")
     try:
-        named = re.split(r"[,\s]+", os.environ.get("MESH_SERVERS", "")) if given is None else list(given)
-        peers = static_peers(endpoint for endpoint in named if endpoint and not endpoint.startswith("@"))
+        named = os.environ.get("MESH_SERVERS", "").replace(",", " ").split() if given is None else list(given)
+        peers = static_peers(endpoint for endpoint in named if not endpoint.startswith("@"))
         for path in (endpoint[1:] for endpoint in named if endpoint.startswith("@")):
             peers += read_servers(path)
         return list({peer.peer_id: peer for peer in peers}.values())
