@@ -294,7 +294,7 @@ class AsyncServer:
         if self._host is not None:
             raise ClosedError("this server was started before; make a new one")
         parts = self._parts
-        link = parts.bind()
+        link = await asyncio.to_thread(parts.bind)  # it may have to wait for a port
         core = parts.core()
         self._host = LoopHost(core, link, parts.runner(), parts.config.limits, parts.threads(), _log_notice)
         try:

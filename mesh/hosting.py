@@ -102,7 +102,8 @@ class ServerParts:
     def bind(self) -> ServerLink:
         """Return a bound socket. Raises ConfigError: the port is in use, the address is not of this host."""
         if self._port:
-            return self._bind(self._port)
+            # ZeroMQ gives a port back a moment after its socket was closed: the predecessor may have just stopped.
+            return retrying(lambda: self._bind(self._port), on=AddressInUse)
         return retrying(lambda: self._bind(_free_port(self._hosts()[0])), on=AddressInUse)
 
     def core(self) -> ServerCore:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import threading
 from collections.abc import Sequence
 from contextlib import closing
 from typing import Any
@@ -13,7 +14,7 @@ import zmq
 import mesh.hosting
 from discovery import Interface, Peer
 from discovery.advert import is_wildcard
-from mesh import ConfigError, ServerConfig, Service
+from mesh import ConfigError, Server, ServerConfig, Service
 from mesh.core.methods import COROUTINE, INLINE
 from mesh.hosting import ServerParts
 from tests.helpers import free_port
@@ -245,3 +246,15 @@ def test_a_method_runs_in_the_lane_of_its_kind() -> None:
         "calc.nothing": INLINE,
         "calc.later": COROUTINE,
     }
+
+
+def test_a_port_that_its_predecessor_gives_back_a_moment_later_is_waited_for() -> None:
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        holder.listen()
+        port = holder.getsockname()[1]
+        release = threading.Timer(0.05, holder.close)
+        release.start()
+        with Server(calc(), bind=f"tcp://127.0.0.1:{port}", advertise=False) as server:
+            assert server.endpoints == (f"tcp://127.0.0.1:{port}",)
+        release.join()
