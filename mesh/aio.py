@@ -18,7 +18,7 @@ from mesh.core.actions import Notice
 from mesh.core.client import ClientCore, Counters
 from mesh.core.view import ServerView
 from mesh.environment import chosen_interfaces, chosen_realm, chosen_servers
-from mesh.errors import ClosedError
+from mesh.errors import ClosedError, ConfigError
 from mesh.hosting import ServerParts
 from mesh.io.context import check_process, process_mark
 from mesh.io.hosts import LoopHost
@@ -265,6 +265,7 @@ class AsyncServer:
         self._parts = ServerParts(services, bind, name, advertise, realm, interfaces, config)
         self._advertiser: Advertiser | None = None
         self._host: LoopHost | None = None
+        self._started = False
         self._stopped = False
         self._finished = asyncio.Event()
 
@@ -291,10 +292,15 @@ class AsyncServer:
             DiscoveryError: mDNS cannot be used here.
             ClosedError: It was started before.
         """
-        if self._host is not None:
+        if self._started:
             raise ClosedError("this server was started before; make a new one")
+        self._started = True
         parts = self._parts
-        link = await asyncio.to_thread(parts.bind)  # it may have to wait for a port
+        try:
+            link = await asyncio.to_thread(parts.bind)  # it may have to wait for a port
+        except ConfigError:
+            self._started = False
+            raise
         core = parts.core()
         self._host = LoopHost(core, link, parts.runner(), parts.config.limits, parts.threads(), _log_notice)
         try:

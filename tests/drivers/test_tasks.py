@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from mesh import AsyncClient, AsyncServer, Request, Service
+from mesh import AsyncClient, AsyncServer, ClosedError, Request, Service
 from tests.drivers.services import echo_service
 from tests.helpers import async_wait_until
 
@@ -73,3 +73,13 @@ async def test_the_loop_turns_while_calls_are_made() -> None:
         await asyncio.gather(*(client.call("echo.add", number) for number in range(1000)))
         turning.cancel()
     assert turns > 10
+
+
+async def test_of_two_tasks_that_start_one_server_the_second_is_told() -> None:
+    server = AsyncServer(echo_service(), bind="tcp://127.0.0.1:0", advertise=False)
+    try:
+        outcomes = await asyncio.gather(server.start(), server.start(), return_exceptions=True)
+        assert outcomes[0] is server
+        assert isinstance(outcomes[1], ClosedError)
+    finally:
+        await server.stop()
