@@ -95,6 +95,21 @@ class ClientConfig:
     """Retries that may follow a doubtful attempt, as a share of calls (Finagle's retry budget)."""
     retry_min_per_s: float = 10.0
     """Retries a second that are always allowed on top."""
+    hedge_ratio: float = 0.1
+    """Second attempts at another server, while the first is still out, as a share of calls: for methods that may be
+    repeated, once per call, paid from the retry budget, and the loser is cancelled. 0 turns them off."""
+    hedge_slack_s: float = 0.01
+    """A second attempt goes out this long after 1.1 times the time within which 95 % of the method's calls are
+    answered. The margins keep methods that always take the same time from being tried twice."""
+    eject_s: float = 1.0
+    """A server whose answers are failures while others succeed gets no calls for this long; twice as long each time
+    that it fails again soon after its return. 0 turns it off."""
+    eject_max_s: float = 60.0
+    """Never longer than this."""
+    eject_share_max: float = 0.5
+    """Share of the servers of one service that may be left aside like that at the same time."""
+    slow_start_s: float = 1.0
+    """A server that is new, or back, reaches its full share of the calls within this time."""
     heartbeat_interval_s: float = 0.5
     """ZMTP heartbeat of links that leave this host; see a dead host or a cut cable. 0 turns it off."""
     heartbeat_timeout_s: float = 1.5
@@ -110,7 +125,9 @@ class ClientConfig:
         _check(self, 1, 1_000_000, "window_max", "calls_max", "peers_max")
         _check(self, 1, 64, "addresses_max")
         _check(self, 0.001, 3600, "dial_backoff_min_s", "dial_backoff_max_s")
-        _check(self, 0, 10, "retry_ratio")
+        _check(self, 0, 10, "retry_ratio", "hedge_ratio")
+        _check(self, 0, 3600, "hedge_slack_s", "eject_s", "eject_max_s", "slow_start_s")
+        _check(self, 0, 1, "eject_share_max")
         _check(self, 0, 1_000_000, "retry_min_per_s")
         _check(self, 0, 3600, "heartbeat_interval_s", "heartbeat_timeout_s")
         if self.dial_backoff_max_s < self.dial_backoff_min_s:

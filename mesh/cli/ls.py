@@ -19,7 +19,14 @@ __all__ = ["add_arguments", "run"]
 _WATCH_S = 0.05
 _EVENTS = {"+": "added", "=": "changed", "-": "removed"}
 _TITLES = ("NAME", "STATE", "SERVICES", "ADDRESS", "RTT", "LEARNT", "VERSION", "NOTE")
-_COLOURS = {"alive": "green", "suspect": "yellow", "draining": "yellow", "dead": "red", "waiting": "red"}
+_COLOURS = {
+    "alive": "green",
+    "suspect": "yellow",
+    "draining": "yellow",
+    "ejected": "yellow",
+    "dead": "red",
+    "waiting": "red",
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

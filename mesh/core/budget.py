@@ -1,7 +1,8 @@
 """The retry budget: 20 % of calls, and 10 a second on top (Finagle's RetryBudget).
 
 It bounds what failover may add to a mesh whose servers are all slow. A lost connection or a refusal while draining
-does not draw on it: there the first attempt has left no load behind.
+does not draw on it: there the first attempt has left no load behind. A hedge is a retry that nothing has gone wrong
+for yet, so it has a smaller share of its own besides, and no floor.
 """
 
 from __future__ import annotations
@@ -15,11 +16,13 @@ _WINDOW_S = 10.0
 class RetryBudget:
     """A token bucket that calls fill and doubtful retries empty."""
 
-    __slots__ = ("_at", "_floor_per_s", "_max", "_ratio", "_tokens", "calls", "spent")
+    __slots__ = ("_at", "_floor_per_s", "_hedge_ratio", "_hedges", "_max", "_ratio", "_tokens", "calls", "spent")
 
-    def __init__(self, ratio: float, min_per_s: float) -> None:
-        """Args: ratio of retries to calls; retries a second that are always allowed."""
+    def __init__(self, ratio: float, min_per_s: float, hedge_ratio: float = 0.0) -> None:
+        """Args: ratio of retries to calls; retries a second that are always allowed; ratio of hedges to calls."""
         self._ratio = ratio
+        self._hedge_ratio = hedge_ratio
+        self._hedges = 1.0 if hedge_ratio > 0 else 0.0
         self._floor_per_s = min_per_s
         self._max = max(1.0, min_per_s * _WINDOW_S)
         self._tokens = self._max if min_per_s > 0 else 0.0
@@ -38,6 +41,14 @@ class RetryBudget:
         self.spent += 1
         return True
 
+    def withdraw_hedge(self, now: float) -> bool:
+        """Pay for one hedge, which needs a share of both kinds; False where one is empty."""
+        self._refill(now)
+        if self._hedges < 1.0 or not self.withdraw(now):
+            return False
+        self._hedges -= 1.0
+        return True
+
     def wait_s(self, now: float) -> float | None:
         """Return the seconds until one retry can be paid by the floor alone; None if the floor is zero."""
         self._refill(now)
@@ -47,6 +58,7 @@ class RetryBudget:
 
     def _refill(self, now: float) -> None:
         gained = self.calls * self._ratio
+        self._hedges = min(self._max, self._hedges + self.calls * self._hedge_ratio)
         self.calls = 0
         if now > self._at:
             gained += (now - self._at) * self._floor_per_s if self._at else 0.0

@@ -61,6 +61,14 @@ class PendingCall(msgspec.Struct, eq=False):
     at: Connection | None = None
     """Connection of the latest attempt while it is in flight."""
     sent_at: float = 0.0
+    beside: Connection | None = None
+    """Connection of an earlier attempt that may still answer first: the latest one is a hedge."""
+    beside_at: float = 0.0
+    """When that one was sent."""
+    hedge_at: float = 0.0
+    """When a second server is asked as well; 0 for never, or never again."""
+    overdue_at: float = 0.0
+    """When the attempt's server is asked for a sign of life; 0 once it was."""
     patience_at: float = 0.0
     """When even a server that answers PINGs loses this call; 0 until the attempt is overdue."""
     attempts: int = 0
@@ -89,6 +97,13 @@ class PendingCall(msgspec.Struct, eq=False):
     def service(self) -> str:
         """The service it is for."""
         return self.profile.service if self.profile is not None else service_of(self.method)
+
+    def next_at(self) -> float:
+        """Return the next moment at which something is to be decided about it."""
+        when = self.overdue_at or self.patience_at or self.deadline
+        if self.hedge_at and self.hedge_at < when:
+            when = self.hedge_at
+        return when if when < self.deadline else self.deadline
 
     def ended(self, conn: Connection, sent_at: float, now: float, result: str) -> None:
         """Write an attempt that ended without an answer into the history."""

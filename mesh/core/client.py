@@ -35,6 +35,7 @@ from mesh.core.events import (
 )
 from mesh.core.links import Links
 from mesh.core.liveness import State
+from mesh.core.outliers import Outliers
 from mesh.core.peers import MESH, REP, Connection, Server
 from mesh.core.roster import Roster, hello_problem
 from mesh.core.routing import ANY, Pools
@@ -46,6 +47,8 @@ from mesh.errors import ClosedError, NoServer, RemoteProtocolError
 __all__ = ["ClientCore", "Counters"]
 
 _Handler: TypeAlias = Callable[[Any, float], None]
+_LATE = 0.25
+"""A Tick that comes later than this share of the time a PING may take makes silence the client's own fault."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +58,12 @@ class Counters:
     calls: int
     moved: int
     """Attempts given up for another server."""
+    hedged: int
+    """Second attempts made while the first was still out."""
+    hedges_won: int
+    """Those that were answered first."""
+    ejections: int
+    """How often a server was left aside because it failed while others succeeded."""
     retries_paid: int
     """Retries that were drawn from the budget."""
     late_replies: int
@@ -83,13 +92,15 @@ class ClientCore:
         self._out: list[ClientAction] = []
         self._pools = Pools()
         self._timers: Timers[Server | Connection | PendingCall | Watch] = Timers()
-        self._budget = RetryBudget(config.retry_ratio, config.retry_min_per_s)
+        self._budget = RetryBudget(config.retry_ratio, config.retry_min_per_s, config.hedge_ratio)
         self._watches: dict[Watch, None] = {}
         self._now = 0.0
         self._garbage = self._stray = self._unknown = 0
         self.closed: bool = False
         roster = self._roster = Roster(realm, config.peers_max, config.addresses_max, config.window_max)
-        links = self._links = Links(config, rng, roster, self._pools, self._timers, self._out)
+        self._late_s = config.ping_timeout_s * _LATE
+        self._outliers = Outliers(config, rng, self._pools)
+        links = self._links = Links(config, rng, roster, self._pools, self._timers, self._outliers, self._out)
         calls = self._dispatcher = Dispatcher(config, rng, roster, self._pools, self._timers, self._budget, self._out)
         links.on_ready = self._on_ready
         links.on_doubt = calls.doubted
@@ -98,6 +109,7 @@ class ClientCore:
         calls.place = links.place
         calls.ask = links.ask
         calls.push_back = links.push_back
+        calls.accuse = links.failed
         calls.describe = self._describe
         calls.is_full = self._is_full
         self._handlers: dict[type, _Handler] = {
@@ -142,6 +154,9 @@ class ClientCore:
         return Counters(
             calls=calls.calls,
             moved=calls.moved,
+            ejections=self._outliers.ejections,
+            hedged=calls.hedged,
+            hedges_won=calls.hedges_won,
             retries_paid=self._budget.spent,
             late_replies=calls.late,
             garbage=self._garbage,
@@ -243,6 +258,8 @@ class ClientCore:
 
     def _on_tick(self, event: Tick, now: float) -> None:
         timers = self._timers
+        due = timers.deadline()
+        self._links.late = due is not None and now - due > self._late_s
         item = timers.due(now)
         while item is not None:
             if type(item) is PendingCall:

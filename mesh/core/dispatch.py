@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING
 
 from mesh.core.actions import ClientAction, Finish, Send, SendFrames
 from mesh.core.liveness import State
+from mesh.core.outliers import FAULTS
 from mesh.core.peers import MESH, REP
 from mesh.core.profile import MethodProfile
-from mesh.core.routing import NONE, Pools, choose
+from mesh.core.routing import NONE, READY, Pools, choose, cost
 from mesh.core.wire import Call, Cancel, Detail, Reply, body_frames, largest_frame
 from mesh.errors import (
     CallError,
@@ -45,6 +46,9 @@ if TYPE_CHECKING:
 __all__ = ["Dispatcher"]
 
 _METHODS_KEPT = 4096
+_FASTER = "another server was faster"
+_DRAWS = 4
+"""How often another server is drawn before all of them are looked at."""
 _RECHECK_S = 0.05
 """How soon to look again, at least, for a better place for a call whose server is in doubt."""
 
@@ -71,6 +75,8 @@ class Dispatcher:
         self._budget = budget
         self._out = out
         self._overdue_min_s = config.attempt_min_s
+        self._hedges = config.hedge_ratio > 0
+        self._hedge_slack_s = config.hedge_slack_s
         self._key_prefix = rng.randbytes(10)
         self._profiles: dict[str, MethodProfile] = {}
         self._queues: dict[str, dict[int, PendingCall]] = {}
@@ -83,12 +89,18 @@ class Dispatcher:
         """Replies that nobody waited for any more."""
         self.moved: int = 0
         """Attempts that were given up for another server."""
+        self.hedged: int = 0
+        """Second attempts that were made while the first was still out."""
+        self.hedges_won: int = 0
+        """Those that were answered first."""
         self.place: Callable[[Server, float], None]
         """Have the pools of a server looked at again."""
         self.ask: Callable[[Connection, float], None]
         """Ask a connection for a sign of life."""
         self.push_back: Callable[[Server, float, float], None]
         """Leave a server alone for a while."""
+        self.accuse: Callable[[Server, str, float], None]
+        """A server has failed a call of a service."""
         self.is_full: Callable[[PendingCall], bool]
         """Whether servers that could take the call are alive, with all their windows full."""
         self.describe: Callable[[PendingCall, float], str]
@@ -153,14 +165,22 @@ class Dispatcher:
             self.late += 1
         else:
             server.load = reply.load
-            sent_at = call.sent_at if call.at is conn else self._earlier(call, conn)
+            if call.at is conn:
+                sent_at = call.sent_at
+            else:
+                sent_at = call.beside_at if call.beside is conn else self._earlier(call, conn)
             if reply.status == 0:
                 took = now - sent_at
                 server.took(took, now)
                 call.profile.add(took)  # type: ignore[union-attr]
                 if call.at is not conn:
-                    self._leave(call, now, "another server was faster")
+                    if call.beside is conn:
+                        call.beside, call.beside_at = call.at, call.sent_at
+                    else:
+                        self._leave(call, now, _FASTER)
                     call.at, call.sent_at = conn, sent_at
+                elif call.beside is not None:
+                    self.hedges_won += 1
                 call.body = reply.body  # type: ignore[assignment]
                 call.finished_at = now
                 self._close(call, now)
@@ -176,11 +196,15 @@ class Dispatcher:
         server = conn.server
         if detail.retry_after_ms is None:  # it ran, or never can
             server.errors += 1
+            if code in FAULTS and not call.peer:
+                self.accuse(server, call.service, now)
             if code is not Status.INVALID_ARGUMENT:
                 call.profile.add(now - sent_at)  # type: ignore[union-attr]
             call.ended(conn, sent_at, now, f"{code.name}: {detail.message[:200]}")
             if call.at is conn:
                 call.at = None
+            elif call.beside is conn:
+                call.beside = None
             error = RemoteError(detail.message, code=code, type=detail.type, traceback=detail.traceback)
             self._fail(call, error, now, cancel=True)
             return
@@ -189,9 +213,14 @@ class Dispatcher:
         if pushed_back:
             server.refused(len(conn.inflight), now)
             self.push_back(server, detail.retry_after_ms / 1000.0, now)
+        if call.beside is conn:
+            call.beside = None
         if call.at is not conn:
-            return  # a moved attempt; the latest one decides
+            return  # a moved attempt, or one of two; the latest one decides
         call.at = None
+        if call.beside is not None:
+            self._fall_back(call, now)
+            return
         call.overloaded = pushed_back
         # A server that has no room gets fewer calls from now on, which bounds these retries better than the budget
         # could: that would starve the calls of a burst while the server is idle again.
@@ -218,6 +247,10 @@ class Dispatcher:
                 self._unqueue(call)
                 if call.at is server.active:
                     continue  # it has it already, and is back
+                if call.beside is server.active:
+                    self._leave(call, now, "no sign of life")
+                    self._fall_back(call, now)
+                    continue
                 if call.at is not None:
                     self._leave(call, now, "no sign of life")
                 if call.bound_to is not None and server.active.boot != call.boot:
@@ -236,13 +269,21 @@ class Dispatcher:
         held = list(conn.inflight.values())
         conn.inflight.clear()
         for call in held:
+            written = call.call_id not in unsent
+            what = f"link lost, {why}" if written else f"never sent, {why}"
+            if call.beside is conn:
+                call.ended(conn, call.beside_at, now, what)
+                call.beside = None
+                continue
             if call.at is not conn:
                 self._earlier(call, conn)
                 continue
-            written = call.call_id not in unsent
-            call.ended(conn, call.sent_at, now, f"link lost, {why}" if written else f"never sent, {why}")
+            call.ended(conn, call.sent_at, now, what)
             call.at = None
             self._unqueue(call)
+            if call.beside is not None and call.beside.state is State.ALIVE:
+                self._fall_back(call, now)
+                continue
             if written and call.once:
                 if not call.boot:  # it speaks no mesh/1 and remembers no keys
                     self._unknown(call, now)
@@ -278,10 +319,16 @@ class Dispatcher:
             if self._move(call, "no sign of life", now, free=conn.state is State.DEAD):
                 return
             self._recheck(call, now)
+        elif call.hedge_at and now >= call.hedge_at:
+            call.hedge_at = 0.0
+            self.ask(conn, now)
+            if not self._hedge(call, conn, now):
+                self._timers.set(call, call.next_at())
         elif not call.patience_at:
             self.ask(conn, now)
+            call.overdue_at = 0.0
             call.patience_at = self._patience_until(call)
-            self._timers.set(call, min(call.patience_at, call.deadline))
+            self._timers.set(call, call.next_at())
         elif now >= call.patience_at:
             sent_at = call.sent_at
             if self._move(call, "no answer in time", now, free=False):
@@ -290,7 +337,7 @@ class Dispatcher:
             self._recheck(call, now)
         else:
             self.ask(conn, now)
-            self._timers.set(call, min(call.patience_at, call.deadline))
+            self._timers.set(call, call.next_at())
 
     @staticmethod
     def _kept(conn: Connection, sent_at: float, now: float) -> None:
@@ -352,6 +399,10 @@ class Dispatcher:
     def _other(self, call: PendingCall, servers: list[Server]) -> Server | None:
         """Return one of `servers` that does not have the call, best one that never had it."""
         tried = call.tried or (call.last,)
+        for _ in range(_DRAWS if servers else 0):
+            server = choose(servers, self._rng)
+            if server not in tried and self._may_take(call, server):
+                return server
         fresh = [server for server in servers if server not in tried and self._may_take(call, server)]
         if fresh:
             return choose(fresh, self._rng)
@@ -395,9 +446,17 @@ class Dispatcher:
         profile = call.profile
         assert profile is not None, "set when the call was requested"
         overdue_s = profile.value_s + 4.0 * profile.deviation_s
-        overdue_at = now + (overdue_s if overdue_s > self._overdue_min_s else self._overdue_min_s)
+        when = call.overdue_at = now + (overdue_s if overdue_s > self._overdue_min_s else self._overdue_min_s)
+        if attempt > 1:
+            call.hedge_at = 0.0
+        elif self._hedges:
+            hedge_s = profile.hedge_after_s()
+            if hedge_s is not None:
+                call.hedge_at = hedge_at = now + hedge_s + self._hedge_slack_s
+                if hedge_at < when:
+                    when = hedge_at
         deadline = call.deadline
-        self._timers.set(call, overdue_at if overdue_at < deadline else deadline)
+        self._timers.set(call, when if when < deadline else deadline)
         if conn.proto == MESH:
             record = Call(
                 call_id,
@@ -429,6 +488,11 @@ class Dispatcher:
         """Give it to another server, which costs the retry budget unless `free`; return whether one took it."""
         if call.once or call.bound_to is not None:
             return False
+        if call.beside is not None and call.beside.state is State.ALIVE:
+            self._unqueue(call)
+            self._leave(call, now, why)
+            self._fall_back(call, now)
+            return True
         server = self._pick(call)
         if server is None or server.active is call.at:
             if free:
@@ -440,6 +504,26 @@ class Dispatcher:
         self._leave(call, now, why)
         self._send(call, server, now)
         return True
+
+    def _hedge(self, call: PendingCall, conn: Connection, now: float) -> bool:
+        """Ask a second server as well, which is to look no worse than the first; return whether one was asked."""
+        server = self._pick(call)
+        if server is None or server.pool != READY or server is conn.server or call.method in server.once:
+            return False
+        if cost(server) > cost(conn.server) or not self._budget.withdraw_hedge(now):
+            return False
+        call.beside, call.beside_at = conn, call.sent_at
+        self.hedged += 1
+        self._send(call, server, now)
+        return True
+
+    def _fall_back(self, call: PendingCall, now: float) -> None:
+        """The latest of two attempts has come to nothing: wait for the other one, as if it had just been sent."""
+        call.at, call.sent_at = call.beside, call.beside_at
+        call.beside = None
+        call.patience_at = 0.0
+        call.overdue_at = now + self._overdue_min_s
+        self._timers.set(call, call.next_at())
 
     def _leave(self, call: PendingCall, now: float, why: str) -> None:
         """End the latest attempt; its answer would still do."""
@@ -505,6 +589,7 @@ class Dispatcher:
         if call.done:
             return
         call.finished_at = now
+        call.error = error
         self._close(call, now, cancel=cancel)
         call.at = None
         if isinstance(error, CallError):
@@ -512,7 +597,6 @@ class Dispatcher:
             error.call_id = call.call_id
             error.attempts = call.trace()
             error.elapsed_s = now - call.started_at
-        call.error = error
         self._out.append(Finish(call))
 
     def _close(self, call: PendingCall, now: float, *, cancel: bool = False) -> None:
@@ -522,12 +606,22 @@ class Dispatcher:
         del self.open[call.call_id]
         if call.waits_for:
             self._unqueue(call)
+        if call.beside is not None:
+            self._drop_beside(call, call.beside, now)
         if cancel and call.at is not None:
             self._cancel(call, call.at)
             self._release(call, call.at, now)
         if call.earlier:
             for conn, _ in call.earlier:
                 self._release(call, conn, now)
+
+    def _drop_beside(self, call: PendingCall, conn: Connection, now: float) -> None:
+        """The call is over, and one of its two attempts is still out: nobody waits for that one any more."""
+        call.beside = None
+        self._kept(conn, call.beside_at, now)
+        call.ended(conn, call.beside_at, now, _FASTER if call.error is None else "no answer")
+        self._cancel(call, conn)
+        self._release(call, conn, now)
 
     def _release(self, call: PendingCall, conn: Connection, now: float) -> None:
         """A connection does not hold the call any more, which may make room for another."""

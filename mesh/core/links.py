@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from discovery.model import Peer
     from mesh.config import ClientConfig
     from mesh.core.calls import PendingCall, Watch
+    from mesh.core.outliers import Outliers
     from mesh.core.roster import Roster
     from mesh.core.timers import Timers
 
@@ -30,6 +31,7 @@ __all__ = ["Links"]
 _PINGS_KEPT = 16
 _RECYCLE_MISSES = 12
 """A dead connection that holds no call is dialled anew after so many unanswered PINGs."""
+_HANDICAP = 8.0
 _PLAIN_WINDOW = 32
 """Calls in flight at a server that does not tell its window."""
 
@@ -44,6 +46,7 @@ class Links:
         roster: Roster,
         pools: Pools,
         timers: Timers[Server | Connection | PendingCall | Watch],
+        outliers: Outliers,
         out: list[ClientAction],
     ) -> None:
         self._config = config
@@ -54,6 +57,10 @@ class Links:
         self._out = out
         self._conn_ids = 0
         self._nonces = 0
+        self._outliers = outliers
+        self._warm_step_s = config.slow_start_s / 3.0
+        self.late: bool = False
+        """This Tick came so late that silence may be the client's own."""
         self.conns: dict[int, Connection] = {}
         """Every connection that is not gone, by id."""
         self.on_ready: Callable[[Server, float], None]
@@ -74,6 +81,10 @@ class Links:
             self._out.append(Notice("limit", f"peers_max: {peer.name} is left aside"))
             return
         if server.active is None and not server.realm_note:
+            # A dial that waits was perhaps lost in a network that was cut, and is whole now that word comes through.
+            for conn in list(server.conns.values()):
+                if conn.state is State.CONNECTING and now - conn.dialled_at >= self._config.dial_timeout_s / 4:
+                    self._close(conn)
             if not server.conns:
                 server.failures = 0
             self._dial(server, now)
@@ -114,8 +125,10 @@ class Links:
         """A message came on a proven connection; whatever it is, it answers a PING."""
         conn.heard_at = now
         conn.pong_deadline = 0.0
+        conn.excused = False
         if conn.state is State.SUSPECT or conn.state is State.DEAD:
             if conn.state is State.DEAD:
+                self._slow_start(conn.server, now)
                 conn.pings.clear()  # their answers would say how long it was dead, not how long a round trip takes
             conn.state = next_state(conn.state, Sign.LIFE)
             conn.misses = 0
@@ -194,6 +207,11 @@ class Links:
         if conn.proto == REP:
             return
         if conn.pong_deadline and now >= conn.pong_deadline:
+            if self.late and not conn.excused:
+                conn.excused = True
+                conn.pong_deadline = now + self._patience_s(conn)
+                self._timers.set(conn, conn.pong_deadline)
+                return
             self._missed(conn, now)
             if conn.state is State.GONE:
                 return
@@ -204,6 +222,7 @@ class Links:
     def _missed(self, conn: Connection, now: float) -> None:
         conn.misses += 1
         conn.pong_deadline = 0.0
+        conn.excused = False
         before = conn.state
         sign = Sign.MISSES if conn.misses >= self._config.misses_max else Sign.UNANSWERED
         conn.state = next_state(before, sign)
@@ -220,10 +239,17 @@ class Links:
     # -- coming and going
 
     def server_timer(self, server: Server, now: float) -> None:
-        """A pause of a server is over: push-back, or backoff between dials."""
+        """A pause of a server is over: push-back, ejection, a step of its slow start, or backoff between dials."""
         if server.pushback_until and server.pushback_until <= now:
             server.pushback_until = 0.0
             self.place(server, now)
+        if server.ejected_until and server.ejected_until <= now:
+            self._outliers.readmit(server, now)
+            self._slow_start(server, now)
+            self.place(server, now)
+        if server.warmer_at and server.warmer_at <= now:
+            server.handicap /= 2.0
+            server.warmer_at = now + self._warm_step_s if server.handicap > 1.0 else 0.0
         if server.dial_at and server.dial_at <= now:
             self._dial(server, now)
         self._arm(server)
@@ -233,6 +259,21 @@ class Links:
         server.pushback_until = max(server.pushback_until, now + pause_s)
         self._arm(server)
         self.place(server, now)
+
+    def failed(self, server: Server, service: str, now: float) -> None:
+        """A server has answered with a failure, which may be its own fault."""
+        if self._outliers.failed(server, service, now):
+            text = f"{server.name} fails while others succeed: left aside for {server.ejected_s:g} s"
+            self._out.append(Notice("peer", text))
+            self._arm(server)
+            self.place(server, now)
+
+    def _slow_start(self, server: Server, now: float) -> None:
+        """Let its share of the calls grow from an eighth, in three steps."""
+        if self._warm_step_s > 0:
+            server.handicap = _HANDICAP
+            server.warmer_at = now + self._warm_step_s
+            self._arm(server)
 
     def place(self, server: Server, now: float) -> None:
         """Put a server into the pools that its state asks for."""
@@ -245,9 +286,9 @@ class Links:
             and not server.pushback_until
             and len(conn.inflight) < server.window
         ):
-            if conn.state is State.ALIVE:
+            if conn.state is State.ALIVE and not server.ejected_until:
                 pool = READY
-            elif conn.state is State.SUSPECT:
+            elif conn.state is State.ALIVE or conn.state is State.SUSPECT:
                 pool = SECOND
         services = (*server.services, ANY) if server.proto == MESH else server.services
         if self._pools.place(server, pool, services) and pool != NONE:
@@ -299,7 +340,11 @@ class Links:
             self._disconnect(active)
             self._gone(active, "a better address answered", (), now)
         server.active = conn
-        server.latency_s = server.latency_s or conn.rtt.value_s
+        if server.boot != conn.boot:
+            server.boot = conn.boot
+            server.failing = server.ejected_until = server.ejected_s = 0.0
+        server.latency_s = server.latency_s or max(conn.rtt.value_s, self._usual_latency_s(server))
+        self._slow_start(server, now)
         if server.proto != MESH:
             server.tells_window(min(self._config.window_max, _PLAIN_WINDOW))
         if conn.proto != REP:
@@ -308,6 +353,14 @@ class Links:
             self._timers.clear(conn)
         self._out.append(Notice("peer", f"{server.name} ({conn.endpoint}) is alive"))
         self.place(server, now)
+
+    def _usual_latency_s(self, server: Server) -> float:
+        """Return how long one of its siblings takes to answer: a new server is taken to be no faster."""
+        for service in server.services:
+            ready = self._pools.ready.get(service)
+            if ready is not None:
+                return ready.servers[int(self._rng.random() * len(ready))].latency_s
+        return 0.0
 
     def _gone(self, conn: Connection, why: str, unsent: tuple[int, ...], now: float) -> None:
         server = conn.server
@@ -349,7 +402,8 @@ class Links:
         self._arm(server)
 
     def _arm(self, server: Server) -> None:
-        due = [when for when in (server.dial_at, server.pushback_until) if when]
+        pauses = (server.dial_at, server.pushback_until, server.ejected_until, server.warmer_at)
+        due = [when for when in pauses if when]
         if due:
             self._timers.set(server, min(due))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mesh.core.liveness import State
+from mesh.core.outliers import RECOVERY
 from mesh.core.stats import Histogram, Smoothed
 from mesh.core.timers import NEVER
 from mesh.core.wire import Pong, ServerState
@@ -41,6 +42,7 @@ class Connection:
         "clock_shift_s",
         "conn_id",
         "dialled_at",
+        "excused",
         "endpoint",
         "heard_at",
         "inflight",
@@ -70,6 +72,8 @@ class Connection:
         self.pong_deadline: float = 0.0
         """When the outstanding PING counts as missed; 0 without one."""
         self.misses: int = 0
+        self.excused: bool = False
+        """The outstanding PING has been given more time, because the client itself was late."""
         self.rtt: Smoothed = Smoothed()
         self.boot: int = 0
         self.clock_shift_s: float = 0.0
@@ -107,11 +111,16 @@ class Server:
         "addresses",
         "answered",
         "body_max",
+        "boot",
         "conns",
         "dial_at",
+        "ejected_s",
+        "ejected_until",
         "errors",
+        "failing",
         "failures",
         "failure",
+        "handicap",
         "histogram",
         "identity",
         "latency_s",
@@ -122,12 +131,14 @@ class Server:
         "pools",
         "proto",
         "pushback_until",
+        "readmitted_at",
         "realm_note",
         "records",
         "server_state",
         "services",
         "timer_at",
         "version",
+        "warmer_at",
         "_window_grows_at",
         "window",
         "window_told",
@@ -156,11 +167,25 @@ class Server:
         self._window_grows_at = 0.0
         self.server_state: int = ServerState.SERVING
         self.load: int = 0
+        """Calls that it had not answered when it last spoke, whoever made them; fades while it is passed over."""
         self.latency_s: float = 0.0
         """Smoothed time to an answer, quick to rise and slow to fall."""
         self.histogram: Histogram = Histogram()
         self.answered: int = 0
         self.errors: int = 0
+        self.failing: float = 0.0
+        """Smoothed share of its answers that were failures."""
+        self.ejected_until: float = 0.0
+        """Left aside for its failures until then; 0 if it is not."""
+        self.ejected_s: float = 0.0
+        """For how long, the last time."""
+        self.readmitted_at: float = 0.0
+        self.boot: int = 0
+        """Boot id of the process that was there last."""
+        self.handicap: float = 1.0
+        """Factor of its cost while it starts slowly."""
+        self.warmer_at: float = 0.0
+        """When the handicap shrinks; 0 without one."""
         self.dial_at: float = 0.0
         """When to dial again; 0 while there is a connection."""
         self.failures: int = 0
@@ -205,6 +230,8 @@ class Server:
         if self.window < self.window_told and now >= self._window_grows_at:
             self.window = min(self.window_told, self.window + max(1, self.window // 4))
             self._window_grows_at = now + _WINDOW_GROWS_S
+        if self.failing:
+            self.failing *= RECOVERY
         self.answered += 1
         self.histogram.record(duration_s)
         gap = duration_s - self.latency_s

@@ -3,7 +3,8 @@
 A server is in a pool of each of its services while it is worth asking: alive, serving, its window not full, no
 push-back under way. Suspects form a second choice. Joining and leaving a pool is O(1), and so is choosing.
 The better of two random servers is the one with the smaller (calls in flight + 1) x smoothed latency
-(Mitzenmacher 2001; Finagle's p2c with peak EWMA).
+(Mitzenmacher 2001; Finagle's p2c with peak EWMA). In flight is what the server last said that it has from everybody, or
+what it has of ours if that is more. A server that has just come costs more at first (slow start).
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from mesh.core.peers import Server
 
-__all__ = ["ANY", "NONE", "READY", "SECOND", "Pool", "Pools", "choose"]
+__all__ = ["ANY", "NONE", "READY", "SECOND", "Pool", "Pools", "choose", "cost"]
 
 NONE, READY, SECOND = 0, 1, 2
 """Values of `Server.pool`: in no pool, among the ready, among the second choice."""
@@ -23,6 +24,7 @@ NONE, READY, SECOND = 0, 1, 2
 ANY = "mesh"
 """The reserved service that every mesh server offers; its pool holds them all."""
 
+_INFINITE = float("inf")
 _FADE = 0.99
 """What is known of an idle server's latency fades each time it is passed over, until it is asked again: otherwise one
 slow answer would keep it idle for ever. A server ten times as slow as the others gets about one call of a hundred."""
@@ -86,9 +88,13 @@ class Pools:
         return True
 
 
-def _cost(server: Server) -> float:
+def cost(server: Server) -> float:
+    """Return what one more call at `server` costs: the smaller, the better."""
     conn = server.active
-    return (len(conn.inflight) + 1) * (server.latency_s + 1e-6) if conn is not None else float("inf")
+    if conn is None:
+        return _INFINITE
+    ours, load = len(conn.inflight), server.load
+    return ((ours if ours > load else load) + 1) * (server.latency_s + 1e-6) * server.handicap
 
 
 def choose(servers: list[Server], rng: random.Random) -> Server:
@@ -101,9 +107,10 @@ def choose(servers: list[Server], rng: random.Random) -> Server:
     if second >= first:
         second += 1
     chosen, other = servers[first], servers[second]
-    if _cost(chosen) > _cost(other):
+    if cost(chosen) > cost(other):
         chosen, other = other, chosen
     conn = other.active
     if conn is not None and not conn.inflight:
         other.latency_s *= _FADE
+        other.load -= other.load >> 3
     return chosen

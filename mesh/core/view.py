@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from mesh.core.liveness import State
 from mesh.core.peers import MESH
 from mesh.core.wire import ServerState
 
@@ -24,7 +25,8 @@ class ServerView:
     peer_id: str
     """Its own id once it has answered; before, the advertised one."""
     state: str
-    """`alive`, `suspect`, `dead`, `draining`, `proving`, `connecting`, `waiting` (between dials) or `ignored`."""
+    """`alive`, `suspect`, `dead`, `draining`, `ejected` (it fails while others succeed), `proving`, `connecting`,
+    `waiting` (between dials) or `ignored`."""
     services: tuple[str, ...]
     address: str
     """Endpoint in use, else the first advertised one; empty if there is none."""
@@ -61,6 +63,8 @@ def view_of(server: Server, now: float) -> ServerView:
         word = "ignored"
     elif conn is not None and server.server_state != ServerState.SERVING:
         word = "draining"
+    elif server.ejected_until and state is State.ALIVE:
+        word = "ejected"
     else:
         word = state.value if state is not None else "waiting"
     addresses = tuple(f"tcp://{address}" for address in server.addresses)
@@ -84,8 +88,15 @@ def view_of(server: Server, now: float) -> ServerView:
         answered=server.answered,
         errors=server.errors,
         last_seen_s=now - conn.heard_at if conn is not None else None,
-        note=server.realm_note or ("" if conn is not None else server.failure),
+        note=_note(server, word, now),
     )
+
+
+def _note(server: Server, word: str, now: float) -> str:
+    if word == "ejected":
+        share, left_s = round(100 * server.failing), server.ejected_until - now
+        return f"{share} % of its answers were failures; back in {max(0.0, left_s):.1f} s"
+    return server.realm_note or ("" if server.active is not None else server.failure)
 
 
 def describe_servers(service: str, servers: Iterable[Server], now: float, *, peer: str = "", plain: bool = True) -> str:

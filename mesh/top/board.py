@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from mesh import ServerView
-from mesh.top.rows import Row, Stats, Totals, row_of, totals_of
+from mesh.top.rows import ANSWERING, Row, Stats, Totals, row_of, totals_of
 
 __all__ = ["Board", "Event", "Screen", "Snapshot"]
 
@@ -107,7 +107,7 @@ class Board:
         elif stats != memory.stats:
             memory.before, memory.stats = memory.stats, stats
         was_met = memory.met
-        memory.met = was_met or view.state in ("alive", "suspect", "draining")
+        memory.met = was_met or view.state in ANSWERING
         before, memory.row = memory.row, row_of(view, memory.stats, memory.before, met=memory.met)
         memory.gone_at = None
         kind = _kind(before.state if before else "", memory.row.state, was_met)

@@ -9,8 +9,10 @@ from typing import TypeGuard
 
 from mesh import ServerView
 
-__all__ = ["Row", "Stats", "Totals", "filtered", "row_of", "totals_of"]
+__all__ = ["ANSWERING", "Row", "Stats", "Totals", "filtered", "row_of", "totals_of"]
 
+ANSWERING = ("alive", "suspect", "draining", "ejected")
+"""States of servers that answer, or did a moment ago."""
 _STATES_ONCE_MET = {"connecting": "dead", "proving": "dead", "waiting": "dead"}
 _STATES_NEVER_MET = {"connecting": "unverified", "proving": "unverified", "waiting": "advertised"}
 
@@ -116,9 +118,11 @@ def row_of(view: ServerView, stats: Stats | None, before: Stats | None, *, met: 
         met: Whether it has ever been alive.
     """
     state = (_STATES_ONCE_MET if met else _STATES_NEVER_MET).get(view.state, view.state)
-    if state not in ("alive", "suspect", "draining"):
+    if state not in ANSWERING:
         stats = None
-    calls_per_s, errors_per_s = _rates(before, stats) if before and stats and state == "alive" else (None, None)
+    calls_per_s = errors_per_s = None
+    if before and stats and state in ("alive", "ejected"):
+        calls_per_s, errors_per_s = _rates(before, stats)
     return Row(
         name=view.name,
         peer_id=view.peer_id,

@@ -20,11 +20,19 @@ _STATE_STYLES = {
     "alive": "green",
     "suspect": "yellow",
     "draining": "cyan",
+    "ejected": "yellow",
     "dead": "bold red",
     "unverified": "magenta",
     "advertised": "magenta",
 }
-_EVENT_STYLES = {"appeared": "green", "back": "green", "suspect": "yellow", "lost": "bold red", "draining": "cyan"}
+_EVENT_STYLES = {
+    "appeared": "green",
+    "back": "green",
+    "suspect": "yellow",
+    "lost": "bold red",
+    "draining": "cyan",
+    "ejected": "yellow",
+}
 _FAINT_STATES = ("gone", "ignored")
 _KEYS = (("q", "quit"), ("p", "pause"), ("s", "sort by the next column"), ("r", "reverse"), ("/", "filter"))
 _BARS = "▁▂▃▄▅▆▇█"

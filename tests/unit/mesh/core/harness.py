@@ -400,7 +400,7 @@ def check(client: Client) -> None:
         assert conn.timer_at != NEVER or conn.proto == "rep"
         for call_id, call in conn.inflight.items():
             assert calls.open.get(call_id) is call, f"{conn.endpoint} holds a call that has ended"
-            assert call.at is conn or conn in [other for other, _ in call.earlier or ()]
+            assert conn in (call.at, call.beside) or conn in [other for other, _ in call.earlier or ()]
     assert len(roster.claims) == len(links.conns)
     for call in calls.open.values():
         assert not call.done

@@ -52,3 +52,20 @@ def test_it_says_when_the_floor_can_pay() -> None:
     assert budget.wait_s(5.0) == pytest.approx(0.1)
     assert not budget.withdraw(5.099)
     assert budget.withdraw(5.101)
+
+
+def test_a_hedge_needs_a_share_of_its_own_and_one_of_the_retries() -> None:
+    budget = RetryBudget(0.2, 10.0, 0.1)
+    assert [budget.withdraw_hedge(5.0) for _ in range(2)] == [True, False], "the first one needs no calls"
+    budget.calls += 30
+    assert [budget.withdraw_hedge(5.0) for _ in range(4)] == [True, True, True, False]
+    assert budget.spent == 4
+    budget.calls += 30
+    spend(budget, 5.0)
+    assert not budget.withdraw_hedge(5.0)
+
+
+def test_without_a_ratio_there_are_no_hedges() -> None:
+    budget = RetryBudget(0.2, 10.0)
+    budget.calls += 1000
+    assert not budget.withdraw_hedge(5.0)

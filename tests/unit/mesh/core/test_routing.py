@@ -82,3 +82,17 @@ def test_a_server_that_was_slow_once_is_asked_again_and_a_slow_one_hardly_ever()
             asked += chosen is other
             chosen.took(answers_s if chosen is other else 0.001, now=0.0)
         assert least < asked / 5000 < most
+
+
+def test_what_a_server_has_from_others_counts_as_much_as_what_it_has_of_ours() -> None:
+    rng = random.Random(1)
+    idle, loaded = server("idle"), server("loaded")
+    loaded.load = 50
+    assert [choose([idle, loaded], rng).name for _ in range(20)] == ["idle"] * 20
+
+
+def test_a_load_that_was_heard_of_long_ago_fades_while_the_server_is_passed_over() -> None:
+    rng = random.Random(1)
+    idle, loaded = server("idle"), server("loaded")
+    loaded.load = 1000
+    assert "loaded" in [choose([idle, loaded], rng).name for _ in range(400)]

@@ -6,7 +6,7 @@ import pytest
 
 from mesh.core.actions import Send
 from mesh.core.dialect import PONG
-from mesh.core.events import Received
+from mesh.core.events import Received, Tick
 from mesh.core.wire import Ping
 from mesh.errors import Status
 from tests.unit.mesh.core.harness import Client
@@ -60,3 +60,34 @@ def test_a_moved_attempt_that_was_stopped_by_its_cancellation_does_not_end_the_c
     assert not call.done
     other.answer(call, b"sum")
     assert (call.error, call.body) == (None, b"sum")
+
+
+def test_a_client_that_was_itself_late_accuses_nobody_at_once() -> None:
+    client = Client()
+    server = client.join("a")
+    server.frozen = True
+    call = client.call(timeout=60.0)
+    client.advance(0.15)  # the PING is out
+    assert client.state("a") == "alive"
+    client.now += 10.0  # the process was stopped, or its loop was busy
+    client.feed(Tick())
+    assert client.state("a") == "alive"
+    server.thaw()
+    server.pong()
+    client.advance(0.2)
+    assert client.state("a") == "alive"
+    server.answer(call)
+    assert call.error is None
+
+
+def test_being_late_excuses_a_silent_server_once_for_each_ping() -> None:
+    client = Client()
+    server = client.join("a")
+    server.frozen = True
+    client.call(timeout=60.0)
+    for _ in range(12):  # a client that is late every time
+        deadline = client.core.deadline()
+        assert deadline is not None
+        client.now = deadline + 0.05
+        client.feed(Tick())
+    assert client.state("a") == "dead"
