@@ -20,7 +20,7 @@ from mesh.core.liveness import State
 from mesh.core.outliers import FAULTS
 from mesh.core.peers import MESH, REP
 from mesh.core.profile import MethodProfile
-from mesh.core.routing import NONE, READY, Pools, choose, cost
+from mesh.core.routing import NONE, READY, Pools, choose
 from mesh.core.wire import Call, Cancel, Detail, Reply, body_frames, largest_frame
 from mesh.errors import (
     CallError,
@@ -506,11 +506,11 @@ class Dispatcher:
         return True
 
     def _hedge(self, call: PendingCall, conn: Connection, now: float) -> bool:
-        """Ask a second server as well, which is to look no worse than the first; return whether one was asked."""
+        """Ask a second server as well, if it is likely to answer soon; return whether one was asked."""
         server = self._pick(call)
         if server is None or server.pool != READY or server is conn.server or call.method in server.once:
             return False
-        if cost(server) > cost(conn.server) or not self._budget.withdraw_hedge(now):
+        if server.latency_s > now - call.sent_at or not self._budget.withdraw_hedge(now):
             return False
         call.beside, call.beside_at = conn, call.sent_at
         self.hedged += 1

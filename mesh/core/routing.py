@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from mesh.core.peers import Server
 
-__all__ = ["ANY", "NONE", "READY", "SECOND", "Pool", "Pools", "choose", "cost"]
+__all__ = ["ANY", "NONE", "READY", "SECOND", "Pool", "Pools", "choose"]
 
 NONE, READY, SECOND = 0, 1, 2
 """Values of `Server.pool`: in no pool, among the ready, among the second choice."""
@@ -88,8 +88,7 @@ class Pools:
         return True
 
 
-def cost(server: Server) -> float:
-    """Return what one more call at `server` costs: the smaller, the better."""
+def _cost(server: Server) -> float:
     conn = server.active
     if conn is None:
         return _INFINITE
@@ -107,7 +106,7 @@ def choose(servers: list[Server], rng: random.Random) -> Server:
     if second >= first:
         second += 1
     chosen, other = servers[first], servers[second]
-    if cost(chosen) > cost(other):
+    if _cost(chosen) > _cost(other):
         chosen, other = other, chosen
     conn = other.active
     if conn is not None and not conn.inflight:
