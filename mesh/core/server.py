@@ -269,11 +269,11 @@ class ServerCore:
         if info is None:
             self._other_method(work, now)
             return
+        if work.key and self._is_duplicate(work, now):
+            return  # also while draining: nobody else knows what became of it
         if self.state != ServerState.SERVING:
             detail = Detail(message="the server is draining", retry_after_ms=0)
             self._answer(work, b"", Status.UNAVAILABLE, detail)
-            return
-        if work.key and self._is_duplicate(work, now):
             return
         if self.admitted >= self._config.admitted_max:
             self.shed += 1

@@ -433,6 +433,18 @@ def test_a_draining_server_tells_its_clients_refuses_calls_and_finishes_what_it_
     }
 
 
+def test_a_draining_server_still_answers_for_the_keys_it_knows(server: Server) -> None:
+    server.send(Call(1, "calc.pay", b"x", key=b"k"), Call(2, "calc.pay", b"y", key=b"l"))
+    server.give(b"paid")
+    server.feed(Stopping())
+    server.replies.clear()
+    server.send(Call(3, "calc.pay", b"x", key=b"k"), Call(4, "calc.pay", b"y", key=b"l"))
+    assert server.replies == [(A, match(Reply, call_id=3, status=0, body=b"paid"))]
+    server.give(b"paid too")
+    assert server.replies[-1] == (A, match(Reply, call_id=2, status=0, body=b"paid too"))
+    assert (A, match(Reply, call_id=4, status=0, body=b"paid too")) in server.replies
+
+
 def test_a_client_that_is_gone_is_not_told(server: Server) -> None:
     server.send(Ping(1))
     server.core.forget_client(A)
