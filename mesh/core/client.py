@@ -15,6 +15,7 @@ from typing import Any, TypeAlias
 
 from mesh.config import ClientConfig
 from mesh.core.actions import ClientAction, Finish, Notice
+from mesh.core.attempts import Attempts
 from mesh.core.budget import RetryBudget
 from mesh.core.calls import PendingCall, Watch
 from mesh.core.dialect import PONG
@@ -101,12 +102,15 @@ class ClientCore:
         self._late_s = config.ping_timeout_s * _LATE
         self._outliers = Outliers(config, rng, self._pools)
         links = self._links = Links(config, rng, roster, self._pools, self._timers, self._outliers, self._out)
-        calls = self._dispatcher = Dispatcher(config, rng, roster, self._pools, self._timers, self._budget, self._out)
+        attempts = self._attempts = Attempts(config, self._timers, self._out)
+        calls = self._dispatcher = Dispatcher(
+            config, rng, roster, self._pools, self._timers, self._budget, attempts, self._out
+        )
         links.on_ready = self._on_ready
         links.on_doubt = calls.doubted
         links.on_lost = calls.lost
         links.on_forgotten = calls.forgotten
-        calls.place = links.place
+        calls.place = attempts.place = links.place
         calls.ask = links.ask
         calls.push_back = links.push_back
         calls.accuse = links.failed
@@ -153,10 +157,10 @@ class ClientCore:
         calls = self._dispatcher
         return Counters(
             calls=calls.calls,
-            moved=calls.moved,
+            moved=self._attempts.moved,
             ejections=self._outliers.ejections,
-            hedged=calls.hedged,
-            hedges_won=calls.hedges_won,
+            hedged=self._attempts.hedged,
+            hedges_won=self._attempts.hedges_won,
             retries_paid=self._budget.spent,
             late_replies=calls.late,
             garbage=self._garbage,

@@ -15,13 +15,13 @@ import random
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from mesh.core.actions import ClientAction, Finish, Send, SendFrames
+from mesh.core.actions import ClientAction, Finish
 from mesh.core.liveness import State
 from mesh.core.outliers import FAULTS
-from mesh.core.peers import MESH, REP
+from mesh.core.peers import MESH
 from mesh.core.profile import MethodProfile
 from mesh.core.routing import NONE, READY, Pools, choose
-from mesh.core.wire import Call, Cancel, Detail, Reply, body_frames, largest_frame
+from mesh.core.wire import Detail, Reply, largest_frame
 from mesh.errors import (
     CallError,
     CallTimeout,
@@ -36,6 +36,7 @@ from mesh.errors import (
 
 if TYPE_CHECKING:
     from mesh.config import ClientConfig
+    from mesh.core.attempts import Attempts
     from mesh.core.budget import RetryBudget
     from mesh.core.calls import PendingCall, Watch
     from mesh.core.events import CallRequested
@@ -46,7 +47,6 @@ if TYPE_CHECKING:
 __all__ = ["Dispatcher"]
 
 _METHODS_KEPT = 4096
-_FASTER = "another server was faster"
 _DRAWS = 4
 """How often another server is drawn before all of them are looked at."""
 _RECHECK_S = 0.05
@@ -64,6 +64,7 @@ class Dispatcher:
         pools: Pools,
         timers: Timers[Server | Connection | PendingCall | Watch],
         budget: RetryBudget,
+        attempts: Attempts,
         out: list[ClientAction],
     ) -> None:
         self._config = config
@@ -74,9 +75,7 @@ class Dispatcher:
         self._timers = timers
         self._budget = budget
         self._out = out
-        self._overdue_min_s = config.attempt_min_s
-        self._hedges = config.hedge_ratio > 0
-        self._hedge_slack_s = config.hedge_slack_s
+        self._attempts = attempts
         self._key_prefix = rng.randbytes(10)
         self._profiles: dict[str, MethodProfile] = {}
         self._queues: dict[str, dict[int, PendingCall]] = {}
@@ -87,12 +86,6 @@ class Dispatcher:
         """Calls that have not ended, by id."""
         self.late: int = 0
         """Replies that nobody waited for any more."""
-        self.moved: int = 0
-        """Attempts that were given up for another server."""
-        self.hedged: int = 0
-        """Second attempts that were made while the first was still out."""
-        self.hedges_won: int = 0
-        """Those that were answered first."""
         self.place: Callable[[Server, float], None]
         """Have the pools of a server looked at again."""
         self.ask: Callable[[Connection, float], None]
@@ -165,22 +158,13 @@ class Dispatcher:
             self.late += 1
         else:
             server.load = reply.load
-            if call.at is conn:
-                sent_at = call.sent_at
-            else:
-                sent_at = call.beside_at if call.beside is conn else self._earlier(call, conn)
+            sent_at = call.sent_at if call.at is conn else self._attempts.sent_at(call, conn)
             if reply.status == 0:
                 took = now - sent_at
                 server.took(took, now)
                 call.profile.add(took)  # type: ignore[union-attr]
-                if call.at is not conn:
-                    if call.beside is conn:
-                        call.beside, call.beside_at = call.at, call.sent_at
-                    else:
-                        self._leave(call, now, _FASTER)
-                    call.at, call.sent_at = conn, sent_at
-                elif call.beside is not None:
-                    self.hedges_won += 1
+                if call.at is not conn or call.beside is not None:
+                    self._attempts.answered(call, conn, sent_at, now)
                 call.body = reply.body  # type: ignore[assignment]
                 call.finished_at = now
                 self._close(call, now)
@@ -219,7 +203,7 @@ class Dispatcher:
             return  # a moved attempt, or one of two; the latest one decides
         call.at = None
         if call.beside is not None:
-            self._fall_back(call, now)
+            self._attempts.fall_back(call, now)
             return
         call.overloaded = pushed_back
         # A server that has no room gets fewer calls from now on, which bounds these retries better than the budget
@@ -248,11 +232,11 @@ class Dispatcher:
                 if call.at is server.active:
                     continue  # it has it already, and is back
                 if call.beside is server.active:
-                    self._leave(call, now, "no sign of life")
-                    self._fall_back(call, now)
+                    self._attempts.leave(call, now, "no sign of life")
+                    self._attempts.fall_back(call, now)
                     continue
                 if call.at is not None:
-                    self._leave(call, now, "no sign of life")
+                    self._attempts.leave(call, now, "no sign of life")
                 if call.bound_to is not None and server.active.boot != call.boot:
                     self._unknown(call, now)
                     continue
@@ -276,13 +260,13 @@ class Dispatcher:
                 call.beside = None
                 continue
             if call.at is not conn:
-                self._earlier(call, conn)
+                self._attempts.sent_earlier(call, conn)
                 continue
             call.ended(conn, call.sent_at, now, what)
             call.at = None
             self._unqueue(call)
             if call.beside is not None and call.beside.state is State.ALIVE:
-                self._fall_back(call, now)
+                self._attempts.fall_back(call, now)
                 continue
             if written and call.once:
                 if not call.boot:  # it speaks no mesh/1 and remembers no keys
@@ -332,18 +316,12 @@ class Dispatcher:
         elif now >= call.patience_at:
             sent_at = call.sent_at
             if self._move(call, "no answer in time", now, free=False):
-                self._kept(conn, sent_at, now)
+                self._attempts.kept(conn, sent_at, now)
                 return
             self._recheck(call, now)
         else:
             self.ask(conn, now)
             self._timers.set(call, call.next_at())
-
-    @staticmethod
-    def _kept(conn: Connection, sent_at: float, now: float) -> None:
-        """A server has not answered an attempt that is given up: count that as slow, unless it is a suspect anyway."""
-        if conn.state is State.ALIVE:
-            conn.server.kept(now - sent_at)
 
     def _recheck(self, call: PendingCall, now: float) -> None:
         """Look again later for a better place, and the more rarely the longer it waits: thousands of calls may."""
@@ -361,7 +339,7 @@ class Dispatcher:
         waited = f"{now - call.started_at:.3g} s"
         error: MeshError
         if call.at is not None:
-            self._kept(call.at, call.sent_at, now)
+            self._attempts.kept(call.at, call.sent_at, now)
             call.ended(call.at, call.sent_at, now, "no answer")
             error = CallTimeout(f"{call.method}: no answer within {waited}.")
         elif call.bound_to is not None:
@@ -418,8 +396,6 @@ class Dispatcher:
         return server.proto == MESH or call.plain
 
     def _send(self, call: PendingCall, server: Server, now: float) -> None:
-        conn = server.active
-        assert conn is not None, "a server in a pool has an active connection"
         if server.body_max and call.octets > server.body_max and largest_frame(call.body) > server.body_max:
             text = f"{call.method}: a body of {call.octets} octets; {server.name} takes {server.body_max} (body_max)."
             self._fail(call, LocalProtocolError(text), now)
@@ -427,52 +403,7 @@ class Dispatcher:
         if call.once is None and server.once and call.method in server.once:
             call.once = True
             call.key = call.key or self._new_key(call)
-        if call.earlier:
-            self._earlier(call, conn)  # it had the call before, and was told to forget it
-        call_id = call.call_id
-        call.at = conn
-        call.boot = conn.boot
-        call.sent_at = now
-        call.patience_at = 0.0
-        call.attempts = attempt = call.attempts + 1
-        if call.last is not None:
-            if call.tried is None:
-                call.tried = [call.last]
-            call.tried.append(server)
-        call.last = server
-        conn.inflight[call_id] = call
-        if len(conn.inflight) >= server.window:
-            self.place(server, now)
-        profile = call.profile
-        assert profile is not None, "set when the call was requested"
-        overdue_s = profile.value_s + 4.0 * profile.deviation_s
-        when = call.overdue_at = now + (overdue_s if overdue_s > self._overdue_min_s else self._overdue_min_s)
-        if attempt > 1:
-            call.hedge_at = 0.0
-        elif self._hedges:
-            hedge_s = profile.hedge_after_s()
-            if hedge_s is not None:
-                call.hedge_at = hedge_at = now + hedge_s + self._hedge_slack_s
-                if hedge_at < when:
-                    when = hedge_at
-        deadline = call.deadline
-        self._timers.set(call, when if when < deadline else deadline)
-        if conn.proto == MESH:
-            record = Call(
-                call_id,
-                call.method,
-                call.body,  # type: ignore[arg-type]
-                int((deadline + conn.clock_shift_s) * 1000.0) + 1 if conn.boot else 0,
-                conn.boot,
-                call.key,
-                attempt,
-                call.metadata,
-            )
-            self._out.append(Send(conn.conn_id, record))
-        else:
-            control = call_id.to_bytes(8, "big")
-            head = [control, b""] if conn.proto == REP else [control]
-            self._out.append(SendFrames(conn.conn_id, [*head, *(body_frames(call.body) or [b""])], call_id))
+        self._attempts.send(call, server, now)
 
     def _again(self, call: PendingCall, now: float) -> None:
         """Send it to whoever can take it, or let it wait."""
@@ -490,8 +421,8 @@ class Dispatcher:
             return False
         if call.beside is not None and call.beside.state is State.ALIVE:
             self._unqueue(call)
-            self._leave(call, now, why)
-            self._fall_back(call, now)
+            self._attempts.leave(call, now, why)
+            self._attempts.fall_back(call, now)
             return True
         server = self._pick(call)
         if server is None or server.active is call.at:
@@ -501,7 +432,7 @@ class Dispatcher:
         if not free and not self._budget.withdraw(now):
             return False
         self._unqueue(call)
-        self._leave(call, now, why)
+        self._attempts.leave(call, now, why)
         self._send(call, server, now)
         return True
 
@@ -512,44 +443,8 @@ class Dispatcher:
             return False
         if server.latency_s > now - call.sent_at or not self._budget.withdraw_hedge(now):
             return False
-        call.beside, call.beside_at = conn, call.sent_at
-        self.hedged += 1
-        self._send(call, server, now)
+        self._attempts.hedge(call, server, now)
         return True
-
-    def _fall_back(self, call: PendingCall, now: float) -> None:
-        """The latest of two attempts has come to nothing: wait for the other one, as if it had just been sent."""
-        call.at, call.sent_at = call.beside, call.beside_at
-        call.beside = None
-        call.patience_at = 0.0
-        call.overdue_at = now + self._overdue_min_s
-        self._timers.set(call, call.next_at())
-
-    def _leave(self, call: PendingCall, now: float, why: str) -> None:
-        """End the latest attempt; its answer would still do."""
-        conn = call.at
-        if conn is None:
-            return
-        self.moved += 1
-        call.ended(conn, call.sent_at, now, why)
-        if call.earlier is None:
-            call.earlier = []
-        call.earlier.append((conn, call.sent_at))
-        self._cancel(call, conn)
-        call.at = None
-
-    def _cancel(self, call: PendingCall, conn: Connection) -> None:
-        if conn.proto == MESH and conn.state is not State.GONE:
-            self._out.append(Send(conn.conn_id, Cancel(call.call_id)))
-
-    @staticmethod
-    def _earlier(call: PendingCall, conn: Connection) -> float:
-        """Take a moved attempt out of the call; return when it was sent."""
-        for index, (other, sent_at) in enumerate(call.earlier or ()):
-            if other is conn:
-                del call.earlier[index]  # type: ignore[union-attr]
-                return sent_at
-        return call.started_at
 
     # -- waiting
 
@@ -607,27 +502,13 @@ class Dispatcher:
         if call.waits_for:
             self._unqueue(call)
         if call.beside is not None:
-            self._drop_beside(call, call.beside, now)
+            self._attempts.drop_beside(call, call.beside, now)
         if cancel and call.at is not None:
-            self._cancel(call, call.at)
-            self._release(call, call.at, now)
+            self._attempts.cancel(call, call.at)
+            self._attempts.release(call, call.at, now)
         if call.earlier:
             for conn, _ in call.earlier:
-                self._release(call, conn, now)
-
-    def _drop_beside(self, call: PendingCall, conn: Connection, now: float) -> None:
-        """The call is over, and one of its two attempts is still out: nobody waits for that one any more."""
-        call.beside = None
-        self._kept(conn, call.beside_at, now)
-        call.ended(conn, call.beside_at, now, _FASTER if call.error is None else "no answer")
-        self._cancel(call, conn)
-        self._release(call, conn, now)
-
-    def _release(self, call: PendingCall, conn: Connection, now: float) -> None:
-        """A connection does not hold the call any more, which may make room for another."""
-        conn.inflight.pop(call.call_id, None)
-        if conn.server.pool == NONE:
-            self.place(conn.server, now)
+                self._attempts.release(call, conn, now)
 
     def _new_key(self, call: PendingCall) -> bytes:
         return self._key_prefix + call.call_id.to_bytes(6, "big")
