@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from mesh.core.actions import ClientAction, Send, SendFrames
 from mesh.core.liveness import State
 from mesh.core.peers import MESH, REP
+from mesh.core.profile import HEDGE_BEYOND, HEDGE_KNOWN
 from mesh.core.routing import NONE
 from mesh.core.wire import Call, Cancel, body_frames
 
@@ -71,12 +72,10 @@ class Attempts:
         when = call.overdue_at = now + (overdue_s if overdue_s > self._overdue_min_s else self._overdue_min_s)
         if attempt > 1:
             call.hedge_at = 0.0
-        elif self._hedges:
-            hedge_s = profile.hedge_after_s()
-            if hedge_s is not None:
-                call.hedge_at = hedge_at = now + hedge_s + self._hedge_slack_s
-                if hedge_at < when:
-                    when = hedge_at
+        elif self._hedges and profile.count >= HEDGE_KNOWN:
+            call.hedge_at = hedge_at = now + profile.p95_s * HEDGE_BEYOND + self._hedge_slack_s
+            if hedge_at < when:
+                when = hedge_at
         deadline = call.deadline
         self._timers.set(call, when if when < deadline else deadline)
         if conn.proto == MESH:
