@@ -20,7 +20,7 @@ from mesh.core.liveness import State
 from mesh.core.outliers import FAULTS
 from mesh.core.peers import MESH
 from mesh.core.profile import MethodProfile
-from mesh.core.routing import NONE, READY, Pools, choose
+from mesh.core.routing import NONE, READY, Pools, Router
 from mesh.core.wire import Detail, Reply, largest_frame
 from mesh.errors import (
     CallError,
@@ -47,8 +47,6 @@ if TYPE_CHECKING:
 __all__ = ["Dispatcher"]
 
 _METHODS_KEPT = 4096
-_DRAWS = 4
-"""How often another server is drawn before all of them are looked at."""
 _RECHECK_S = 0.05
 """How soon to look again, at least, for a better place for a call whose server is in doubt."""
 
@@ -69,9 +67,8 @@ class Dispatcher:
     ) -> None:
         self._config = config
         self._rng = rng
-        self._roster = roster
         self._ready = pools.ready
-        self._second = pools.second
+        self._router = Router(roster, pools, rng)
         self._timers = timers
         self._budget = budget
         self._out = out
@@ -128,9 +125,9 @@ class Dispatcher:
         if ready is not None and len(ready.servers) == 1 and not call.peer:
             server: Server | None = ready.servers[0]
             if server.proto != MESH and not call.plain:  # type: ignore[union-attr]
-                server = self._pick(call)
+                server = self._router.pick(call)
         else:
-            server = self._pick(call)
+            server = self._router.pick(call)
         if server is not None:
             self._send(call, server, now)
         else:
@@ -197,6 +194,8 @@ class Dispatcher:
         if pushed_back:
             server.refused(len(conn.inflight), now)
             self.push_back(server, detail.retry_after_ms / 1000.0, now)
+        elif code is Status.DEADLINE_EXCEEDED:
+            self.ask(conn, now)  # it thinks so, we do not: one of the clocks may have jumped
         if call.beside is conn:
             call.beside = None
         if call.at is not conn:
@@ -225,7 +224,7 @@ class Dispatcher:
         for name in names:
             queue = self._queues.get(name)
             while queue and server.pool != NONE and server.active is not None:
-                call = next((call for call in queue.values() if self._may_take(call, server)), None)
+                call = next((call for call in queue.values() if self._router.may_take(call, server)), None)
                 if call is None:
                     break
                 self._unqueue(call)
@@ -357,44 +356,6 @@ class Dispatcher:
 
     # -- choosing and sending
 
-    def _pick(self, call: PendingCall) -> Server | None:
-        """Return the server that gets this call now, or None."""
-        if call.peer or call.bound_to is not None:
-            named = [call.bound_to] if call.bound_to is not None else self._roster.find(call.peer)
-            return self._other(call, [server for server in named if server.pool != NONE])
-        ready = self._ready.get(call.service)
-        if ready is not None:
-            if call.last is None:
-                server = choose(ready.servers, self._rng)
-                if server.proto == MESH or call.plain:
-                    return server
-            other = self._other(call, ready.servers)
-            if other is not None:
-                return other
-        second = self._second.get(call.service)
-        return self._other(call, second.servers) if second is not None and call.at is None else None
-
-    def _other(self, call: PendingCall, servers: list[Server]) -> Server | None:
-        """Return one of `servers` that does not have the call, best one that never had it."""
-        tried = call.tried or (call.last,)
-        for _ in range(_DRAWS if servers else 0):
-            server = choose(servers, self._rng)
-            if server not in tried and self._may_take(call, server):
-                return server
-        fresh = [server for server in servers if server not in tried and self._may_take(call, server)]
-        if fresh:
-            return choose(fresh, self._rng)
-        free = [
-            server
-            for server in servers
-            if self._may_take(call, server) and (server.active is None or call.call_id not in server.active.inflight)
-        ]
-        return choose(free, self._rng) if free else None
-
-    @staticmethod
-    def _may_take(call: PendingCall, server: Server) -> bool:
-        return server.proto == MESH or call.plain
-
     def _send(self, call: PendingCall, server: Server, now: float) -> None:
         if server.body_max and call.octets > server.body_max and largest_frame(call.body) > server.body_max:
             text = f"{call.method}: a body of {call.octets} octets; {server.name} takes {server.body_max} (body_max)."
@@ -407,7 +368,7 @@ class Dispatcher:
 
     def _again(self, call: PendingCall, now: float) -> None:
         """Send it to whoever can take it, or let it wait."""
-        server = self._pick(call)
+        server = self._router.pick(call)
         if server is None:
             self._wait(call)
         elif call.bound_to is not None and (server.active is None or server.active.boot != call.boot):
@@ -424,7 +385,7 @@ class Dispatcher:
             self._attempts.leave(call, now, why)
             self._attempts.fall_back(call, now)
             return True
-        server = self._pick(call)
+        server = self._router.pick(call)
         if server is None or server.active is call.at:
             if free:
                 self._wait(call)
@@ -438,7 +399,7 @@ class Dispatcher:
 
     def _hedge(self, call: PendingCall, conn: Connection, now: float) -> bool:
         """Ask a second server as well, if it is likely to answer soon; return whether one was asked."""
-        server = self._pick(call)
+        server = self._router.pick(call)
         if server is None or server.pool != READY or server is conn.server or call.method in server.once:
             return False
         if server.latency_s > now - call.sent_at or not self._budget.withdraw_hedge(now):

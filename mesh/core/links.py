@@ -14,7 +14,7 @@ from mesh.core import backoff
 from mesh.core.actions import ClientAction, Connect, Disconnect, Notice, Send, SendFrames
 from mesh.core.dialect import PING
 from mesh.core.liveness import Sign, State, next_state
-from mesh.core.peers import FLP, MESH, REP, Connection, Server
+from mesh.core.peers import CLOCK_AGE_MAX_S, FLP, MESH, REP, Connection, Server
 from mesh.core.routing import ANY, NONE, READY, SECOND, Pools
 from mesh.core.wire import Hello, Ping, Pong, ServerState
 
@@ -215,7 +215,9 @@ class Links:
             self._missed(conn, now)
             if conn.state is State.GONE:
                 return
-        if not conn.pong_deadline and now >= conn.heard_at + self._config.ping_interval_s:
+        silent = now >= conn.heard_at + self._config.ping_interval_s
+        # A connection that is never silent is asked as well, now and then: only a PONG tells the server's clock.
+        if not conn.pong_deadline and (silent or now >= conn.clock_at + CLOCK_AGE_MAX_S):
             self.ping(conn, now)
         self._timers.set(conn, conn.pong_deadline or conn.heard_at + self._config.ping_interval_s)
 

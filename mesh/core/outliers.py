@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from mesh.core.peers import Server
     from mesh.core.routing import Pools
 
-__all__ = ["FAULTS", "RECOVERY", "Outliers"]
+__all__ = ["FAULTS", "Outliers"]
 
 FAULTS = frozenset(
     {
@@ -34,9 +34,6 @@ FAULTS = frozenset(
 )
 """Statuses that may speak against the server; the others speak of the request."""
 
-_GAIN = 0.2
-RECOVERY = 1.0 - _GAIN
-"""What each success leaves of the failing share."""
 _FAILING = 0.6
 """Failing share of an outlier; five failures in a row reach it."""
 _HEALTHY = 0.3
@@ -66,7 +63,7 @@ class Outliers:
 
         Then `server.ejected_until` says for how long; whoever is told puts it into another pool.
         """
-        server.failing += _GAIN * (1.0 - server.failing)
+        server.fails()
         if server.failing < _FAILING or server.pool != READY or self._base_s <= 0:
             return False
         ready = self._pools.ready.get(service)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mesh.core.liveness import State
-from mesh.core.outliers import RECOVERY
 from mesh.core.stats import Histogram, Smoothed
 from mesh.core.timers import NEVER
 from mesh.core.wire import Pong, ServerState
@@ -14,7 +13,7 @@ if TYPE_CHECKING:
     from discovery.model import Address, Peer
     from mesh.core.calls import PendingCall
 
-__all__ = ["FLP", "MESH", "PROTOCOLS", "REP", "Connection", "Server"]
+__all__ = ["CLOCK_AGE_MAX_S", "FLP", "MESH", "PROTOCOLS", "REP", "Connection", "Server"]
 
 MESH = "mesh/1"
 FLP = "flp"
@@ -23,10 +22,14 @@ PROTOCOLS = (MESH, FLP, REP)
 
 _WINDOW_GROWS_S = 1.0
 """A window that was cut by a refusal grows by a quarter in so many seconds: each try that fails costs a push-back."""
+_GAIN = 0.2
+"""How much one answer counts in the smoothed share of failures."""
 _RISE, _FALL = 0.3, 0.1
 """How much of the difference of a longer and of a shorter answer goes into the smoothed latency."""
-_CLOCK_AGE_MAX_S = 60.0
-"""A clock offset older than this gives way to a less exact one: clocks drift."""
+CLOCK_AGE_MAX_S = 60.0
+"""A clock offset older than this is asked for again, and gives way to a less exact one: clocks drift."""
+_CLOCK_STEP_S = 0.002
+"""What rounding to milliseconds may add to the difference of two offsets."""
 _CLOCK_MAX_MS = 1 << 53
 """No honest clock says more; deadlines on it still fit the 64 bits of a record."""
 
@@ -95,12 +98,25 @@ class Connection:
         rtt = now - sent_at
         self.rtt.add(rtt)
         error = rtt / 2
-        if pong.boot != self.boot or error <= self.clock_error_s or now - self.clock_at > _CLOCK_AGE_MAX_S:
+        shift = min(max(pong.clock, 0), _CLOCK_MAX_MS) / 1000.0 - (sent_at + now) / 2 + error
+        if (
+            pong.boot != self.boot
+            or error <= self.clock_error_s
+            or now - self.clock_at > CLOCK_AGE_MAX_S
+            or self._contradicts(shift, error)
+        ):
             self.boot = pong.boot
-            clock = min(max(pong.clock, 0), _CLOCK_MAX_MS)
-            self.clock_shift_s = clock / 1000.0 - (sent_at + now) / 2 + error
+            self.clock_shift_s = shift
             self.clock_error_s = error
             self.clock_at = now
+
+    def _contradicts(self, shift: float, error: float) -> bool:
+        """Return whether no clock could have given both this offset and the one that is known.
+
+        One of the two has jumped then: the monotonic clock of Linux stands still while its machine sleeps.
+        """
+        earlier, later = sorted(((self.clock_shift_s, self.clock_error_s), (shift, error)))
+        return earlier[0] + _CLOCK_STEP_S < later[0] - 2 * later[1]
 
 
 class Server:
@@ -231,11 +247,15 @@ class Server:
             self.window = min(self.window_told, self.window + max(1, self.window // 4))
             self._window_grows_at = now + _WINDOW_GROWS_S
         if self.failing:
-            self.failing *= RECOVERY
+            self.failing -= self.failing * _GAIN
         self.answered += 1
         self.histogram.record(duration_s)
         gap = duration_s - self.latency_s
         self.latency_s += gap * (_RISE if gap > 0 else _FALL)
+
+    def fails(self) -> None:
+        """Learn from an answer that was a failure."""
+        self.failing += (1.0 - self.failing) * _GAIN
 
     def kept(self, duration_s: float) -> None:
         """Learn from an attempt that it kept for so long without an answer: one would have taken longer still."""

@@ -13,10 +13,14 @@ import random
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from mesh.core.peers import Server
+from mesh.core.peers import MESH
 
-__all__ = ["ANY", "NONE", "READY", "SECOND", "Pool", "Pools", "choose"]
+if TYPE_CHECKING:
+    from mesh.core.calls import PendingCall
+    from mesh.core.peers import Server
+    from mesh.core.roster import Roster
+
+__all__ = ["ANY", "NONE", "READY", "SECOND", "Pool", "Pools", "Router", "choose"]
 
 NONE, READY, SECOND = 0, 1, 2
 """Values of `Server.pool`: in no pool, among the ready, among the second choice."""
@@ -24,6 +28,8 @@ NONE, READY, SECOND = 0, 1, 2
 ANY = "mesh"
 """The reserved service that every mesh server offers; its pool holds them all."""
 
+_DRAWS = 4
+"""How often another server is drawn before all of them are looked at."""
 _INFINITE = float("inf")
 _FADE = 0.99
 """What is known of an idle server's latency fades each time it is passed over, until it is asked again: otherwise one
@@ -113,3 +119,52 @@ def choose(servers: list[Server], rng: random.Random) -> Server:
         other.latency_s *= _FADE
         other.load -= other.load >> 3
     return chosen
+
+
+class Router:
+    """Which server gets a call."""
+
+    def __init__(self, roster: Roster, pools: Pools, rng: random.Random) -> None:
+        self._roster = roster
+        self._ready = pools.ready
+        self._second = pools.second
+        self._rng = rng
+
+    def pick(self, call: PendingCall) -> Server | None:
+        """Return the server that gets this call now, or None."""
+        if call.peer or call.bound_to is not None:
+            named = [call.bound_to] if call.bound_to is not None else self._roster.find(call.peer)
+            return self._other(call, [server for server in named if server.pool != NONE])
+        ready = self._ready.get(call.service)
+        if ready is not None:
+            if call.last is None:
+                server = choose(ready.servers, self._rng)
+                if server.proto == MESH or call.plain:
+                    return server
+            other = self._other(call, ready.servers)
+            if other is not None:
+                return other
+        second = self._second.get(call.service)
+        return self._other(call, second.servers) if second is not None and call.at is None else None
+
+    def _other(self, call: PendingCall, servers: list[Server]) -> Server | None:
+        """Return one of `servers` that does not have the call, best one that never had it."""
+        tried = call.tried or (call.last,)
+        for _ in range(_DRAWS if servers else 0):
+            server = choose(servers, self._rng)
+            if server not in tried and self.may_take(call, server):
+                return server
+        fresh = [server for server in servers if server not in tried and self.may_take(call, server)]
+        if fresh:
+            return choose(fresh, self._rng)
+        free = [
+            server
+            for server in servers
+            if self.may_take(call, server) and (server.active is None or call.call_id not in server.active.inflight)
+        ]
+        return choose(free, self._rng) if free else None
+
+    @staticmethod
+    def may_take(call: PendingCall, server: Server) -> bool:
+        """Return whether the server understands the call."""
+        return server.proto == MESH or call.plain
