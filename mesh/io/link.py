@@ -16,6 +16,7 @@ from zmq.utils.monitor import parse_monitor_message
 
 from mesh.core.peers import REP
 from mesh.errors import ConfigError
+from mesh.io import guard
 from mesh.io.context import acquire_context, release_context
 
 if TYPE_CHECKING:
@@ -174,6 +175,8 @@ class ClientLink:
         self._dealers: dict[int, _Socket] = {}
         self._routing_ids: dict[int, bytes] = {}
         self._by_routing_id: dict[bytes, int] = {}
+        self._ports = guard.Ports()
+        guard.watch(self._ports)
 
     def _open(self, kind: int) -> _Socket:
         sock = self._context.socket(kind)
@@ -223,6 +226,7 @@ class ClientLink:
             self._forget(conn_id)
             return f"cannot dial {endpoint}: {error.strerror}"
         self._endpoints[conn_id] = endpoint
+        self._ports.dialled[int(endpoint.rpartition(":")[2])] = None
         if proto != REP:
             self._by_endpoint[endpoint.encode()] = conn_id
         return ""
@@ -303,6 +307,7 @@ class ClientLink:
         for conn_id in list(self._dealers):
             self._forget(conn_id)
         self._close(self._router, 0)
+        guard.unwatch(self._ports)
         release_context()
 
 
@@ -324,6 +329,8 @@ class ServerLink:
         sock.setsockopt(zmq.ROUTER_HANDOVER, 0)
         self.descriptor: int = int(sock.getsockopt(zmq.FD))
         """To be watched for reading; edge-triggered, and any call on the socket takes the edge."""
+        self._ports = guard.Ports()
+        guard.watch(self._ports)
 
     def bind(self, endpoint: str, public: str) -> None:
         """Bind.
@@ -343,6 +350,7 @@ class ServerLink:
         except zmq.ZMQError as error:
             kind = AddressInUse if error.errno == errno.EADDRINUSE else ConfigError
             raise kind(f"cannot bind {endpoint}: {_bind_problem(error)}") from None
+        self._ports.bound[int(endpoint.rpartition(":")[2])] = None
 
     def send(self, client: bytes, frames: Sequence[bytes]) -> Sent:
         """Send one message to a client; never blocks."""
@@ -355,6 +363,7 @@ class ServerLink:
     def close(self) -> None:
         """Close the socket; what was sent still leaves, if its client reads."""
         self._sock.close(_FAREWELL_MS)
+        guard.unwatch(self._ports)
         release_context()
 
 
