@@ -33,6 +33,8 @@ _NOBLOCK_MORE = int(zmq.NOBLOCK | zmq.SNDMORE)
 _RCVMORE, _EVENTS, _POLLIN = int(zmq.RCVMORE), int(zmq.EVENTS), int(zmq.POLLIN)
 _FAREWELL_MS = 200
 """Time for the last answers of a server to leave; without it close() drops what libzmq has not written yet."""
+_UNREAD_MS = 10_000
+"""A client that has answers to read and reads none of them for so long is cut."""
 _COPY_MAX = 128 * 1024
 """Above this a frame is handed over without a copy (measured: no gain below 256 KiB)."""
 
@@ -322,9 +324,13 @@ class ServerLink:
         self._context = acquire_context()
         sock = self._sock = self._context.socket(zmq.ROUTER)
         _common_options(sock, limits)
-        # A refusal is to be seen: without it an answer to a slow reader disappears. SNDHWM stays at 1000, for a
-        # ROUTER with a small one takes pipes for full that are not.
+        # A refusal is to be seen: without it an answer to a slow reader disappears.
         sock.setsockopt(zmq.ROUTER_MANDATORY, 1)
+        # Messages that wait for one client. Each may hold hundreds of answers, so the default of 1000 is half a
+        # gigabyte for a client that does not read; what is beyond waits in the engine, which counts octets.
+        sock.setsockopt(zmq.SNDHWM, 100)
+        # Cuts a client that has read nothing for so long (TCP_USER_TIMEOUT); by default its answers stay for ever.
+        sock.setsockopt(zmq.TCP_MAXRT, _UNREAD_MS)
         # With 1 whoever claims a client's identity is sent that client's replies.
         sock.setsockopt(zmq.ROUTER_HANDOVER, 0)
         self.descriptor: int = int(sock.getsockopt(zmq.FD))

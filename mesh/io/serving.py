@@ -10,6 +10,7 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable, Coroutine
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Protocol
 
 from mesh.core.actions import Answer, AnswerFrames, Cancel, Handle, Notice, ServerAction
@@ -35,8 +36,14 @@ _TURN_CALLS = 64
 """And so many of them: their answers leave while the next ones run, so that client and server work at the same time."""
 _give_way = getattr(os, "sched_yield", lambda: None)
 """Lets ZeroMQ's thread, which the kernel may have queued behind this one, send what it was given."""
-_STUCK_OCTETS_MAX = 64 << 20
+_STUCK_OCTETS_MAX = 128 << 20
 """Octets that may wait for a client that does not read; then its answers are dropped."""
+_ALL_STUCK_OCTETS_MAX = 2 * _STUCK_OCTETS_MAX
+"""And for all such clients together."""
+_UNSTICK_MAX = 16
+"""So many of them are tried in one turn: a thousand that do not read must not hold up those that do."""
+_FRAME_OCTETS = 100
+"""What a frame costs beside its octets."""
 
 
 class Runner(Protocol):
@@ -92,6 +99,7 @@ class ServerEngine:
         self._stuck: dict[bytes, deque[list[bytes]]] = {}
         """Messages for clients whose pipes are full."""
         self._stuck_octets: dict[bytes, int] = {}
+        self._all_stuck_octets = 0
 
     @property
     def descriptor(self) -> int:
@@ -176,7 +184,7 @@ class ServerEngine:
 
     def _flush(self) -> bool:
         if self._stuck:
-            for client in list(self._stuck):
+            for client in list(islice(self._stuck, _UNSTICK_MAX)):
                 self._unstick(client)
         if not self._outboxes:
             return False
@@ -194,20 +202,31 @@ class ServerEngine:
         if sent is Sent.UNREACHABLE:
             self.core.forget_client(client)
         elif sent is Sent.FULL:
-            octets = self._stuck_octets.get(client, 0) + sum(map(len, frames))
-            if octets > _STUCK_OCTETS_MAX:
+            octets = _weight(frames)
+            stuck = self._stuck_octets.get(client, 0) + octets
+            if stuck > _STUCK_OCTETS_MAX or self._all_stuck_octets + octets > _ALL_STUCK_OCTETS_MAX:
                 self._on_notice(Notice("limit", "a client does not read; its answers are dropped"))
                 self.core.forget_client(client)
                 return
             self._stuck.setdefault(client, deque()).append(frames)
-            self._stuck_octets[client] = octets
+            self._stuck_octets[client] = stuck
+            self._all_stuck_octets += octets
 
     def _unstick(self, client: bytes) -> None:
-        waiting = self._stuck[client]
+        """Send what waits for a client, as far as its pipe takes it; then it is the turn of the others."""
+        waiting = self._stuck.pop(client)
+        stuck = self._stuck_octets.pop(client)
+        self._all_stuck_octets -= stuck
         sent = Sent.OK
         while waiting and sent is not Sent.FULL:
             sent = self._link.send(client, waiting[0])
             if sent is not Sent.FULL:
-                self._stuck_octets[client] -= sum(map(len, waiting.popleft()))
-        if not waiting:
-            del self._stuck[client], self._stuck_octets[client]
+                stuck -= _weight(waiting.popleft())
+        if waiting:
+            self._stuck[client] = waiting
+            self._stuck_octets[client] = stuck
+            self._all_stuck_octets += stuck
+
+
+def _weight(frames: list[bytes]) -> int:
+    return sum(map(len, frames)) + _FRAME_OCTETS * len(frames)

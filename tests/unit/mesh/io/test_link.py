@@ -17,6 +17,7 @@ from mesh.core.peers import FLP, MESH, REP
 from mesh.errors import ConfigError
 from mesh.io.link import AddressInUse, ClientLink, LinkEvent, Sent, ServerLink
 from tests.helpers import free_port, spawn, wait_until
+from tests.helpers.zmtp import dial
 
 pytestmark = pytest.mark.network
 
@@ -366,3 +367,13 @@ def test_a_port_in_use_is_an_error_of_its_own() -> None:
                 second.bind(endpoint, endpoint)
         finally:
             second.close()
+
+
+def test_a_client_that_reads_none_of_its_answers_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mesh.io.link._UNREAD_MS", 300)
+    with serving() as (server, endpoint), dial(int(endpoint.rpartition(":")[2]), b"DEALER") as client:
+        client.send([b"what is there to read?"])
+        routing_id, _ = received(server)
+        while server.send(routing_id, [bytes(100_000)]) is Sent.OK:
+            pass
+        wait_until(lambda: server.send(routing_id, [b""]) is Sent.UNREACHABLE, what="the cut")

@@ -1,0 +1,123 @@
+"""The shell of a server towards clients that do not read: what waits for them is bounded, and holds up nobody else."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Any, cast
+
+import pytest
+
+from mesh.config import ServerConfig
+from mesh.core.actions import Notice
+from mesh.core.server import ServerCore, ServerIdentity
+from mesh.core.wire import Call, Ping, encode
+from mesh.io import serving
+from mesh.io.link import Sent, ServerLink
+from mesh.io.serving import ServerEngine
+
+CONFIG = ServerConfig()
+INFO = bytes(1000)
+
+
+class Clients:
+    """A link to clients of whom some do not read."""
+
+    descriptor = -1
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[bytes, list[bytes]]] = []
+        self.deaf: set[bytes] = set()
+        self.sent: list[tuple[bytes, list[bytes]]] = []
+        self.tried: Counter[bytes] = Counter()
+
+    def receive(self) -> tuple[bytes, list[bytes]] | None:
+        return self.asked.pop(0) if self.asked else None
+
+    def send(self, client: bytes, frames: Sequence[bytes]) -> Sent:
+        self.tried[client] += 1
+        if client in self.deaf:
+            return Sent.FULL
+        self.sent.append((client, list(frames)))
+        return Sent.OK
+
+    def close(self) -> None:
+        pass
+
+    def ask(self, client: bytes, count: int = 1) -> None:
+        calls = [Call(number, "mesh.info") for number in range(1, count + 1)]
+        self.asked.append((client, encode(calls, CONFIG.limits)[0]))
+
+
+class Shell:
+    def __init__(self) -> None:
+        self.clients = Clients()
+        self.notices: list[Notice] = []
+        core = ServerCore(ServerIdentity(peer_id="s", name="s", realm="r", version="1", boot=7), {}, {}, CONFIG)
+        core.offer("mesh.info", lambda now: INFO)
+        link = cast(ServerLink, self.clients)
+        none = cast(Any, None)
+        self.engine = ServerEngine(core, link, none, CONFIG.limits, {}, none, none, self.notices.append)
+
+    def turn(self) -> None:
+        while self.engine.pump():
+            pass
+
+
+@pytest.fixture
+def shell() -> Iterator[Shell]:
+    shell = Shell()
+    yield shell
+    shell.clients.deaf.clear()
+    shell.engine.close()
+
+
+def test_answers_wait_in_order_for_a_client_that_reads_later(shell: Shell) -> None:
+    shell.clients.deaf = {b"slow"}
+    for number in range(1, 4):
+        shell.clients.asked.append((b"slow", encode([Ping(number)], CONFIG.limits)[0]))
+        shell.turn()
+    assert shell.clients.sent == []
+    shell.clients.deaf.clear()
+    shell.turn()
+    heads = [frames[0] for _, frames in shell.clients.sent]
+    assert len(heads) == 3
+    assert heads == sorted(heads)
+
+
+@pytest.mark.parametrize("clients", [1, 5])
+def test_what_waits_is_bounded_for_each_client_and_for_all(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch, clients: int
+) -> None:
+    monkeypatch.setattr(serving, "_STUCK_OCTETS_MAX", 20_000)
+    monkeypatch.setattr(serving, "_ALL_STUCK_OCTETS_MAX", 50_000)
+    names = [b"deaf%d" % number for number in range(clients)]
+    shell.clients.deaf = set(names)
+    for _ in range(40):
+        for name in names:
+            shell.clients.ask(name)
+        shell.turn()
+    assert {notice.text for notice in shell.notices} == {"a client does not read; its answers are dropped"}
+    shell.clients.deaf.clear()
+    shell.turn()
+    kept = sum(len(frame) for _, frames in shell.clients.sent for frame in frames)
+    bound = min(20_000 * clients, 50_000)
+    assert 0.7 * bound < kept <= bound
+    shell.clients.ask(names[0])  # room has been made again
+    shell.turn()
+    assert shell.clients.sent[-1][0] == names[0]
+
+
+def test_many_that_do_not_read_are_tried_in_turns(shell: Shell) -> None:
+    names = [b"deaf%d" % number for number in range(100)]
+    shell.clients.deaf = set(names)
+    for name in names:
+        shell.clients.ask(name)
+    shell.turn()
+    shell.clients.tried.clear()
+    shell.clients.ask(b"honest")
+    shell.engine.pump(1)
+    assert sum(shell.clients.tried.values()) <= 17
+    for _ in range(10):
+        shell.engine.pump()
+    assert set(shell.clients.tried) == {*names, b"honest"}
