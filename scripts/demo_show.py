@@ -23,7 +23,7 @@ from rich.live import Live
 from mesh import Client, NoServer
 from scripts.demo_view import Event, Lane, Mark, Stage, Summary
 from scripts.fleet import LOOPBACK, Fleet, Node
-from scripts.pace import Pace, longest_gap_s
+from scripts.pace import Pace, longest_gap_s, steady
 
 __all__ = ["Show"]
 
@@ -64,7 +64,7 @@ class Show:
         self._faults: dict[str, tuple[float, float]] = {}
         """When each began and when it was over."""
         self._started_at = time.monotonic()
-        self._pace = Pace(client, _RATE, _WORKERS, _HOLD_S)
+        self._pace = Pace(client, _RATE, _WORKERS, steady(hold_s=_HOLD_S))
 
     def run(self) -> Summary:
         """Play it. Raises NoServer if the servers are not found within the first seconds."""

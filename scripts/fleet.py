@@ -12,12 +12,17 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
-__all__ = ["LOOPBACK", "Fleet", "Node", "Ready"]
+__all__ = ["LOOPBACK", "Fleet", "Node", "Ready", "read_runs"]
 
 LOOPBACK = "127.0.0.1"
 _PROJECT = Path(__file__).resolve().parent.parent
+
+
+def read_runs(log: Path) -> list[dict[str, Any]]:
+    """Return what the servers of a fleet have run: `server`, `token`, `at`, `deadline`."""
+    return [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
 
 
 @dataclass(frozen=True)
@@ -53,6 +58,11 @@ class Node:
     def pid(self) -> int:
         """Its process id."""
         return self._process.pid
+
+    @property
+    def ended(self) -> bool:
+        """Whether its process is gone."""
+        return self._process.poll() is not None
 
     def ready(self) -> Ready:
         """Wait until its next server is up. Raises RuntimeError if the process ends instead."""
@@ -105,6 +115,11 @@ class Fleet:
         self._environment = {**os.environ, "MESH_INTERFACE": LOOPBACK, "MESH_REALM": self.realm}
         self._folder = tempfile.TemporaryDirectory(prefix="mesh-fleet-")
         self._nodes: list[Node] = []
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What a client is made with that is to find these servers and no others."""
+        return {"servers": [], "realm": self.realm, "interfaces": [LOOPBACK]}
 
     @property
     def launched(self) -> int:

@@ -16,9 +16,10 @@ import os
 import signal
 import sys
 import time
+from dataclasses import dataclass
 from typing import Self
 
-from mesh import Request, Server, Service
+from mesh import RemoteError, Request, Server, Service, Status
 
 __all__: list[str] = []
 
@@ -35,6 +36,14 @@ class _TellingServer(Server):
         return self
 
 
+@dataclass
+class _Conduct:
+    """How a server treats its calls."""
+
+    slower: float = 1.0
+    fails_with: str = ""
+
+
 def _end_with(parent: int) -> None:
     """Have the kernel end this process with its parent, even while it is frozen; only Linux can."""
     if sys.platform == "linux":
@@ -47,13 +56,21 @@ def _work(name: str, log: str) -> Service:
     """Return the service; the body of a call is `TOKEN SECONDS`, and it takes so long."""
     work = Service("work", version="1.0.0", threads=64)
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600) if log else -1
+    conduct = _Conduct()
 
     def begin(request: Request) -> float:
+        if conduct.fails_with:
+            raise RemoteError("told to fail", code=Status[conduct.fails_with])
         token, seconds = request.body.decode().split()
         if descriptor >= 0:
             run = {"server": name, "token": token, "at": time.monotonic(), "deadline": request.deadline}
             os.write(descriptor, f"{json.dumps(run)}\n".encode())  # short, and with O_APPEND: never mixed with others
-        return float(seconds)
+        return float(seconds) * conduct.slower
+
+    @work.method
+    def behave(slower: float = 1.0, fails_with: str = "") -> None:
+        """From now on take so many times as long, or fail at once with the status of this name."""
+        conduct.slower, conduct.fails_with = slower, fails_with
 
     @work.method(raw=True, threaded=False)
     def echo(request: Request) -> bytes:

@@ -6,7 +6,7 @@ import statistics
 
 import pytest
 
-from scripts.faults import discover_many, discover_one
+from scripts.faults_discovery import discover_many, discover_one
 from tests.e2e.hosts import Lan
 from tests.helpers import Process, needs_netns, needs_program, wait_until
 
