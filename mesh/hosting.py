@@ -12,7 +12,6 @@ from contextlib import closing
 
 from discovery import (
     Address,
-    Advertiser,
     DiscoveryError,
     Interface,
     MdnsAdvertiser,
@@ -136,7 +135,7 @@ class ServerParts:
             if any(method.lane == "threaded" for method in service.methods.values())
         }
 
-    def advertise(self) -> Advertiser | None:
+    def advertise(self) -> MdnsAdvertiser | None:
         """Make this server known, if it is to be. Raises DiscoveryError: mDNS cannot be used here."""
         if not self._advertise:
             return None

@@ -1,20 +1,21 @@
-"""What runs until it is told to stop: by SIGINT or SIGTERM; a second one ends the process at once."""
+"""Signals for whoever waits: to be told to stop, or to read them beside other things that come."""
 
 from __future__ import annotations
 
 import os
 import queue
 import signal
+import socket
 from types import FrameType, TracebackType
 from typing import Self
 
-__all__ = ["StopSignals"]
+__all__ = ["SignalPipe", "StopSignals"]
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class StopSignals:
-    """Catches the signals inside its `with` block, which is to be in the main thread."""
+    """Catches SIGINT and SIGTERM inside its `with` block, in the main thread; a second one ends the process at once."""
 
     def __init__(self) -> None:
         # The only thing to wait for that a handler may set: it is called in the midst of whatever the main thread does.
@@ -48,3 +49,46 @@ class StopSignals:
             os._exit(128 + number)
         self._asked = True
         self._caught.put(number)
+
+
+class SignalPipe:
+    """Makes signals readable inside its `with` block, which is to be in the main thread.
+
+    Args:
+        numbers: Which ones; others do what they did before.
+    """
+
+    def __init__(self, *numbers: signal.Signals) -> None:
+        self._numbers = numbers
+        self._reading, self._writing = socket.socketpair()
+        for end in (self._reading, self._writing):
+            end.setblocking(False)
+
+    @property
+    def descriptor(self) -> int:
+        """Is readable when a signal has come."""
+        return self._reading.fileno()
+
+    def read(self) -> list[signal.Signals]:
+        """Return the signals that have come, in order; the same one may be there once for several."""
+        try:
+            return [signal.Signals(number) for number in self._reading.recv(4096) if number in self._numbers]
+        except BlockingIOError:
+            return []
+
+    def __enter__(self) -> Self:
+        """Begin to catch."""
+        # Python writes the number of each signal that has a handler; a full pipe has woken its reader already.
+        self._wakeup_before = signal.set_wakeup_fd(self._writing.fileno(), warn_on_full_buffer=False)
+        self._before = {number: signal.signal(number, lambda number, frame: None) for number in self._numbers}
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Leave the signals to whoever had them."""
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        signal.set_wakeup_fd(self._wakeup_before)
+        self._reading.close()
+        self._writing.close()

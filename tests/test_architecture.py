@@ -15,6 +15,7 @@ PROJECT = Path(__file__).parent.parent
 
 _CORE = ("msgspec", "mesh.errors", "mesh.config", "mesh.core.*", "discovery.model")
 _PUBLIC = ("mesh", "discovery", "mesh.signals", "mesh.cli.*", "mesh.top.*", "rich", "argcomplete")
+_WORKERS = (*_CORE, "mesh.workers.*")
 
 # The first layer that holds a module is its own. What is not named here may not be imported, so that each
 # foreign library has one place: zmq in mesh/io, tenacity in mesh/io/retry.py, zeroconf in discovery/mdns.
@@ -36,7 +37,12 @@ LAYERS = (
     Layer("mesh.top.columns", ("mesh.top.rows",), pure=True),
     Layer("mesh.top.controls", ("mesh.top.columns",), pure=True),
     Layer("mesh.top.view", ("mesh", "discovery", "mesh.top.*", "rich"), pure=True),
-    Layer("mesh.cli.*", _PUBLIC),
+    *(
+        Layer(f"mesh.workers.{name}", _WORKERS, pure=True)
+        for name in ["actions", "events", "gate", "messages", "policy", "process", "supervisor", "suspects", "wording"]
+    ),
+    Layer("mesh.workers.*", (*_WORKERS, "discovery", "mesh.*")),
+    Layer("mesh.cli.*", (*_PUBLIC, "mesh.notify", "mesh.workers.*")),
     Layer("mesh.top.*", _PUBLIC),
     Layer("mesh.gateway.*", ("mesh", "discovery", "mesh.gateway.*")),
     Layer("mesh.*", (*_CORE, "mesh.*", "discovery.*")),

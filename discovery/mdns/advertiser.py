@@ -68,6 +68,13 @@ class MdnsAdvertiser(Stoppable):
         self._peer = peer
         self._advert.link.loop.call_soon_threadsafe(self._advert.replace, peer)
 
+    def bury(self, peer: Peer) -> None:
+        """Say goodbye for another peer of this host, which ended without doing so; only between start and stop."""
+        assert self._advert is not None, "bury comes between start and stop"
+        link = self._advert.link
+        infos = _Advert(link, self._service_type, peer)._make_infos()
+        link.loop.call_soon_threadsafe(link.goodbye, _goodbyes(infos))
+
     def stop(self) -> None:
         """Say goodbye and return when it was sent. A second stop does nothing."""
         if self._advert is not None:

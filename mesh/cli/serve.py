@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import os
 
-from mesh import Server
 from mesh.cli.exits import Exit
 from mesh.cli.options import add_mesh_options, interfaces_of
-from mesh.cli.targets import services_of
 from mesh.cli.text import compact, printable
+from mesh.cli.workers import add_worker_options, check_no_worker_options, supervise
+from mesh.notify import Notifier
 from mesh.signals import StopSignals
 
 __all__ = ["add_arguments", "run"]
@@ -39,13 +40,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--advertise", metavar="ENDPOINT", help="where others reach it, if that is not what it binds"
     )
     add_mesh_options(parser)
-    parser.add_argument("--json", action="store_true", help="say what is served as one JSON object")
+    parser.add_argument(
+        "--json", action="store_true", help="say what is served as one JSON object; with --workers, all that happens"
+    )
+    add_worker_options(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Serve; return when it was told to stop and has done so."""
+    if args.workers is not None:
+        return supervise(args)
+    check_no_worker_options(args)
+    return _serve(args)
+
+
+def _serve(args: argparse.Namespace) -> int:
+    # A supervisor, which serves nothing itself, needs none of this.
+    from mesh.cli.pulse import PulsingServer
+    from mesh.cli.targets import services_of
+
     services = [service for target in args.targets for service in services_of(target)]
-    server = Server(
+    server = PulsingServer(
         *services,
         bind=args.bind,
         name=args.name,
@@ -53,6 +68,7 @@ def run(args: argparse.Namespace) -> int:
         realm=args.realm,
         interfaces=interfaces_of(args),
     )
+    notifier = Notifier(os.environ)
     with StopSignals() as signals, server:
         names = [service.name for service in services]
         if args.json:
@@ -62,5 +78,9 @@ def run(args: argparse.Namespace) -> int:
         else:
             where = ", ".join(server.endpoints)
             print(f"serving {', '.join(names)} as {printable(server.name)} on {where}", flush=True)
-        signals.wait()
+        notifier.ready(f"serving {', '.join(names)}")
+        while not signals.wait(notifier.watchdog_s):
+            server.soon(notifier.watchdog)
+        notifier.stopping("draining")
+    notifier.close()
     return Exit.OK

@@ -12,7 +12,7 @@ from concurrent.futures import Future as ThreadFuture
 from typing import TYPE_CHECKING, Any
 
 from mesh.io.poller import Poller, Wake
-from mesh.io.serving import Runner, ServerEngine
+from mesh.io.serving import Gate, Runner, ServerEngine
 
 if TYPE_CHECKING:
     from mesh.config import Limits
@@ -41,10 +41,12 @@ class ThreadHost:
         limits: Limits,
         threads: Mapping[str, int],
         on_notice: Callable[[Notice], None],
+        gate: Gate | None = None,
     ) -> None:
         self._runner = runner
-        self._engine = ServerEngine(core, link, runner, limits, threads, self._spawn, self._post, on_notice)
+        self._engine = ServerEngine(core, link, runner, limits, threads, self._spawn, self._post, on_notice, gate)
         self._given: deque[ReplyGiven] = deque()
+        self._tasks: deque[Callable[[], None]] = deque()
         self._wake = Wake()
         self._poller = Poller()
         self._poller.add(self._wake.descriptor)
@@ -56,6 +58,11 @@ class ThreadHost:
         """Set when the server has stopped and released its socket."""
         self._thread = threading.Thread(target=self._serve, name=f"mesh-server-{core.name}", daemon=True)
         self._thread.start()
+
+    def soon(self, task: Callable[[], None]) -> None:
+        """Have the thread that serves do something small between two turns: that it is done is a sign of its life."""
+        self._tasks.append(task)
+        self._wake.set()
 
     def drain(self, drain_s: float) -> None:
         """Begin to stop: refuse new calls, end when none runs or `drain_s` has passed. Also from a signal handler."""
@@ -74,6 +81,10 @@ class ThreadHost:
                 again = engine.pump()
                 while given:
                     engine.give(given.popleft())
+                    again = True
+                while self._tasks:
+                    self._tasks.popleft()()
+                    engine.let_in()
                     again = True
                 if self._drain_until is not None and self._is_drained(again):
                     return

@@ -22,13 +22,13 @@ from mesh.io.link import Sent, ServerLink
 from mesh.io.pool import Pool
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from mesh.config import Limits
     from mesh.core.server import ServerCore
     from mesh.core.work import Work
 
-__all__ = ["Runner", "ServerEngine"]
+__all__ = ["Gate", "Runner", "ServerEngine"]
 
 _TURN_S = 0.002
 """Inline handlers run for so long before the socket is looked at again: PINGs are answered from the same loop."""
@@ -59,6 +59,19 @@ class Runner(Protocol):
         """Tell a running handler that nobody waits for it."""
 
 
+class Gate(Protocol):
+    """Decides which calls may run together; in the thread of the engine."""
+
+    def enter(self, work: Work, now: float) -> list[Work]:
+        """A call is to run; return the calls that may begin now, perhaps without it."""
+
+    def leave(self, work: Work, now: float) -> list[Work]:
+        """A call that began has ended; return the calls that may begin now."""
+
+    def overdue(self, now: float) -> list[Work]:
+        """Return calls that have waited long enough, and may begin now."""
+
+
 class ServerEngine:
     """The socket of one server and what moves through it.
 
@@ -71,6 +84,7 @@ class ServerEngine:
         spawn: Starts a coroutine handler, and gives its result to `give` in the engine's thread.
         post: Calls `give` with a result in the engine's thread; called from others.
         on_notice: Called with what may interest somebody.
+        gate: Lets calls in; None: all of them at once.
     """
 
     def __init__(
@@ -83,6 +97,7 @@ class ServerEngine:
         spawn: Callable[[Work], None],
         post: Callable[[ReplyGiven], None],
         on_notice: Callable[[Notice], None],
+        gate: Gate | None = None,
     ) -> None:
         self.core = core
         self._link = link
@@ -92,6 +107,7 @@ class ServerEngine:
         self._spawn = spawn
         self._post = post
         self._on_notice = on_notice
+        self._gate = gate
         self._mark = process_mark()
         self._pools: dict[str, Pool] = {}
         self._inline: deque[Work] = deque()
@@ -125,7 +141,15 @@ class ServerEngine:
 
     def give(self, reply: ReplyGiven) -> None:
         """A handler that ran elsewhere has ended; `flush` or `pump` follows."""
-        self._perform(self.core.handle(reply, time.monotonic()))
+        now = time.monotonic()
+        if self._gate is not None:
+            self._begin(self._gate.leave(reply.work, now))
+        self._perform(self.core.handle(reply, now))
+
+    def let_in(self) -> None:
+        """Begin the calls that have waited at the gate for long enough; `flush` or `pump` follows."""
+        if self._gate is not None:
+            self._begin(self._gate.overdue(time.monotonic()))
 
     def drain(self) -> None:
         """Admit no more calls and tell the clients."""
@@ -147,6 +171,8 @@ class ServerEngine:
         for _ in range(_TURN_CALLS):
             reply = run(queue.popleft())
             now = monotonic()
+            if self._gate is not None:
+                self._begin(self._gate.leave(reply.work, now))
             self._perform(core.handle(reply, now))
             if not queue or now >= until:
                 break
@@ -162,18 +188,22 @@ class ServerEngine:
                     outbox.append(action.record)  # type: ignore[union-attr]
             elif kind is Handle:
                 work = action.work  # type: ignore[union-attr]
-                if work.lane.name == INLINE:
-                    self._inline.append(work)
-                elif work.lane.name == COROUTINE:
-                    self._spawn(work)
-                else:
-                    self._submit(work)
+                self._begin((work,) if self._gate is None else self._gate.enter(work, time.monotonic()))
             elif kind is AnswerFrames:
                 self._write(action.client, action.frames)  # type: ignore[union-attr]
             elif kind is Cancel:
                 self._runner.cancel(action.work)  # type: ignore[union-attr]
             else:
                 self._on_notice(action)  # type: ignore[arg-type]
+
+    def _begin(self, works: Sequence[Work]) -> None:
+        for work in works:
+            if work.lane.name == INLINE:
+                self._inline.append(work)
+            elif work.lane.name == COROUTINE:
+                self._spawn(work)
+            else:
+                self._submit(work)
 
     def _submit(self, work: Work) -> None:
         lane = work.lane.name

@@ -1,0 +1,171 @@
+"""`mesh serve --workers`: the options, the supervisor, and what it says."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import secrets
+import sys
+from typing import Any, TextIO
+
+from mesh.cli.exits import UsageError
+from mesh.cli.options import interfaces_of
+from mesh.cli.text import compact, complain, printable
+from mesh.notify import Notifier
+from mesh.workers.actions import Say
+from mesh.workers.child import python
+from mesh.workers.messages import Setup
+from mesh.workers.policy import WorkerPolicy
+from mesh.workers.shell import Supervisor
+
+__all__ = ["add_worker_options", "check_no_worker_options", "supervise"]
+
+_DEFAULT = WorkerPolicy()
+_SIZE = re.compile(r"(\d+)([KMGT]?)(?:i?B)?", re.IGNORECASE)
+_PORT = re.compile(r".*:0*[1-9]\d*")
+_OPTIONS = {
+    "hang_timeout": "hang_s",
+    "start_timeout": "start_s",
+    "max_memory": "memory_max",
+    "max_calls": "calls_max",
+    "quarantine_after": "deaths_max",
+    "quarantine_time": "quarantine_s",
+}
+"""Fields of the policy by the name of their option."""
+
+
+def add_worker_options(parser: argparse.ArgumentParser) -> None:
+    """Add what says how many processes serve, and when one is replaced."""
+    group = parser.add_argument_group(
+        "workers",
+        "With --workers, processes NAME-1 … NAME-N serve, each a server of its own; one that crashes or hangs is "
+        "replaced. A port given with --bind is that of the first; the others, and one that is being replaced, take "
+        "the next N. SIGHUP loads the application anew without losing a call.",
+    )
+    group.add_argument(
+        "--workers", type=_count, metavar="N", help="how many; auto: as many as there are processors (default: none)"
+    )
+    group.add_argument(
+        "--hang-timeout",
+        type=float,
+        metavar="SECONDS",
+        help=f"replace a worker whose serving loop gives no sign of life for so long (default: {_DEFAULT.hang_s:g})",
+    )
+    group.add_argument(
+        "--start-timeout",
+        type=float,
+        metavar="SECONDS",
+        help=f"time to load the application (default: {_DEFAULT.start_s:g})",
+    )
+    group.add_argument(
+        "--max-memory", type=_octets, metavar="SIZE", help="replace a worker that has so much in memory, such as 512M"
+    )
+    group.add_argument("--max-calls", type=int, metavar="N", help="replace a worker that has answered so many calls")
+    group.add_argument(
+        "--quarantine-after",
+        type=int,
+        metavar="N",
+        help=f"answer a call that ended so many workers in a row with an error (default: {_DEFAULT.deaths_max})",
+    )
+    group.add_argument(
+        "--quarantine-time",
+        type=float,
+        metavar="SECONDS",
+        help=f"for so long (default: {_DEFAULT.quarantine_s:g})",
+    )
+
+
+def check_no_worker_options(args: argparse.Namespace) -> None:
+    """Raise UsageError if an option was given that means nothing without --workers."""
+    for name in _OPTIONS:
+        if getattr(args, name) is not None:
+            raise UsageError(f"--{name.replace('_', '-')} is about workers; give --workers N as well")
+
+
+def supervise(args: argparse.Namespace) -> int:
+    """Keep the workers serving; return the exit code when it was told to stop and they have drained."""
+    given = {field: getattr(args, name) for name, field in _OPTIONS.items() if getattr(args, name) is not None}
+    if args.max_memory and not os.path.exists("/proc/self/statm"):
+        raise UsageError("--max-memory needs /proc, which this system does not have; leave it out")
+    ports = _PORT.fullmatch(args.bind) is not None
+    if args.advertise and not ports:
+        raise UsageError(
+            f"--advertise {args.advertise} names one port, and each worker has another; give --bind a port as well, "
+            f"and each worker adds the same number to both"
+        )
+    interfaces = interfaces_of(args)
+    policy = WorkerPolicy(count=args.workers, **given)
+    setup = Setup(
+        targets=tuple(args.targets),
+        bind=args.bind,
+        name=args.name,
+        token=secrets.token_hex(2),
+        advertise=args.advertise or not args.no_advertise,
+        realm=args.realm,
+        interfaces=None if interfaces is None else tuple(interfaces),
+        beat_s=policy.beat_s,
+        hang_s=policy.hang_s,
+    )
+    teller = _Teller(args.json)
+    notifier = Notifier(os.environ)
+    supervisor = Supervisor(policy, python("mesh.cli.worker"), setup, ports, teller.say, teller.pass_on, notifier)
+    finish = supervisor.run()
+    notifier.close()
+    if finish.sentence:
+        complain(finish.sentence)
+    return finish.code
+
+
+class _Teller:
+    """Writes what is to be known: sentences for people, or one JSON object a line for programs.
+
+    An output that nobody reads any more is no reason to stop serving.
+    """
+
+    def __init__(self, json: bool) -> None:
+        self._json = json
+
+    def say(self, say: Say) -> None:
+        """Write what the supervisor says."""
+        if self._json:
+            self._write(compact({"event": say.event, **say.facts, "text": say.text}), sys.stdout)
+        else:
+            self._write(f"mesh: {printable(say.text)}" if say.trouble else printable(say.text), _stream(say.trouble))
+
+    def pass_on(self, worker: str, output: str, line: str) -> None:
+        """Write what a worker has written."""
+        if self._json:
+            event: dict[str, Any] = {"event": "output", "name": worker, "output": output, "line": line}
+            self._write(compact(event), sys.stdout)
+        else:
+            self._write(f"[{worker}] {line}", _stream(output == "stderr"))
+
+    @staticmethod
+    def _write(line: str, stream: TextIO) -> None:
+        try:
+            print(line, file=stream, flush=True)
+        except OSError:
+            pass
+
+
+def _stream(trouble: bool) -> TextIO:
+    return sys.stderr if trouble else sys.stdout
+
+
+def _count(text: str) -> int:
+    """Read a number of workers."""
+    if text == "auto":
+        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    number = int(text)
+    if not 1 <= number <= 1024:
+        raise argparse.ArgumentTypeError(f"{text} is no number from 1 to 1024, and not 'auto'")
+    return number
+
+
+def _octets(text: str) -> int:
+    """Read a size: octets, or with K, M, G, T in powers of 1024."""
+    found = _SIZE.fullmatch(text.strip())
+    if found is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is no size; write 512M or 2G")
+    return int(found[1]) << (10 * " KMGT".index(found[2].upper() or " "))
