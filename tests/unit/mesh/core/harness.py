@@ -134,6 +134,8 @@ class Far:
         """Nobody listens on its address."""
         self.rtt_s = 0.0
         """Time that it takes to answer a PING."""
+        self.clock_ahead_s = 5000.0
+        """How much more its clock shows than that of the client."""
         self.records: list[Record] = []
         """What it got and did not answer by itself."""
         self.frames: list[list[bytes]] = []
@@ -179,7 +181,7 @@ class Far:
 
     def pong(self, nonce: int = 0, *, hello: bool = False) -> None:
         """Answer a PING, or say that the state has changed."""
-        clock = int((self.client.now + 5000.0) * 1000)
+        clock = int((self.client.now + self.clock_ahead_s) * 1000)
         pong = Pong(nonce, self.boot, clock, self.state, self.load, self.window)
         self.say(*((self.hello, pong) if hello else (pong,)))
 

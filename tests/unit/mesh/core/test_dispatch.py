@@ -104,6 +104,38 @@ def test_the_quickest_pong_sets_the_clock_and_another_boot_resets_it(client: Cli
     assert far.calls[-1].boot == 5
 
 
+@pytest.mark.parametrize("jump_s", [-3.0, 3.0])
+def test_a_clock_that_has_jumped_is_learnt_again_from_the_next_pong(client: Client, jump_s: float) -> None:
+    far = client.join("a")
+    far.rtt_s = 0.02
+    far.clock_ahead_s += jump_s
+    client.advance(1.5)
+    client.call(timeout=2.0)
+    theirs = (client.now + far.clock_ahead_s + 2.0) * 1000
+    assert theirs - 1 <= far.calls[-1].deadline <= theirs + 22
+
+
+def test_a_refusal_as_too_late_has_the_clock_asked_for_at_once(client: Client) -> None:
+    far = client.join("a")
+    far.clock_ahead_s += 3.0
+    call = client.call(timeout=2.0)
+    far.refuse(call, Status.DEADLINE_EXCEEDED, after_ms=0)
+    client.call(timeout=2.0)
+    theirs = (client.now + far.clock_ahead_s + 2.0) * 1000
+    assert theirs - 1 <= far.calls[-1].deadline <= theirs + 2
+
+
+def test_the_clock_of_a_busy_server_is_asked_for_every_minute(client: Client) -> None:
+    far = client.join("a")
+    far.clock_ahead_s += 0.004
+    for _ in range(130):
+        far.answer(client.call())
+        client.advance(0.5)
+    client.call(timeout=2.0)
+    theirs = (client.now + far.clock_ahead_s + 2.0) * 1000
+    assert theirs - 1 <= far.calls[-1].deadline <= theirs + 2
+
+
 @pytest.mark.parametrize("clock", [2**64 - 1, -(2**63), 2**63])
 def test_a_clock_that_cannot_be_still_gives_calls_that_can_be_sent(client: Client, clock: int) -> None:
     far = client.join("a")
