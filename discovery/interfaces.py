@@ -14,7 +14,7 @@ import ifaddr
 
 from .model import Address, DiscoveryError, DiscoveryValueError
 
-__all__ = ["Interface", "by_address", "choose_interfaces", "rank_addresses"]
+__all__ = ["Interface", "choose_interfaces", "is_linked", "rank_addresses"]
 
 _SKIPPED: Final = (
     "docker",
@@ -31,7 +31,10 @@ _SKIPPED: Final = (
 """Names of interfaces that lead to containers, virtual machines and tunnels, not to this network."""
 _SIOCGIFFLAGS: Final = 0x8913
 _FLAG_UP: Final = 0x1
+_FLAG_RUNNING: Final = 0x40
 _FLAG_MULTICAST: Final = 0x1000
+_IPV6_ADDRESSES: Final = "/proc/net/if_inet6"
+_TENTATIVE: Final = 0x40
 
 
 @dataclass(frozen=True, order=True, slots=True)
@@ -70,9 +73,9 @@ def choose_interfaces(names: Sequence[str] | None = None) -> list[Interface]:
     return chosen
 
 
-def by_address(names: Sequence[str]) -> bool:
-    """Tell whether any of the names is an address, which pins the choice to what the host has now."""
-    return any(_is_address(name) for name in names)
+def is_linked(interface: Interface) -> bool:
+    """Tell whether an interface has a carrier: its cable is in, or its radio has joined a network."""
+    return bool(_flags(interface.name) & _FLAG_RUNNING)
 
 
 def rank_addresses(addresses: Iterable[Address], interfaces: Sequence[Interface]) -> list[Address]:
@@ -121,18 +124,33 @@ def _named(names: Sequence[str], present: Sequence[Interface]) -> list[Interface
 def _enumerate() -> list[Interface]:
     """Return the interfaces that are up, with their addresses, in order of their numbers."""
     present = []
+    tentative = _tentative()
     for adapter in ifaddr.get_adapters():
         hosts = ((ip.ip if isinstance(ip.ip, str) else ip.ip[0], ip.network_prefix) for ip in adapter.ips)
-        networks = tuple(f"{host}/{prefix}" for host, prefix in hosts)
+        networks = tuple(f"{host}/{prefix}" for host, prefix in hosts if (adapter.name, host) not in tentative)
         if networks and _flags(adapter.name) & _FLAG_UP:
             present.append(Interface(adapter.name, adapter.index or 0, networks))
     return sorted(present, key=lambda interface: interface.index)
 
 
+def _tentative() -> set[tuple[str, str]]:
+    """Return the names and IPv6 addresses that nothing may use for the first second or two (RFC 4862 section 5.4)."""
+    try:
+        with open(_IPV6_ADDRESSES, encoding="ascii") as table:
+            rows = [line.split() for line in table]
+    except OSError:  # no IPv6 here, or another system
+        return set()
+    return {
+        (name, str(ipaddress.IPv6Address(int(digits, 16))))
+        for digits, _index, _prefix, _scope, flags, name in rows
+        if int(flags, 16) & _TENTATIVE
+    }
+
+
 def _flags(name: str) -> int:
     """Return the flags of an interface, 0 if it has gone (netdevice(7)); where we cannot ask, it is up."""
     if sys.platform != "linux":
-        return _FLAG_UP | _FLAG_MULTICAST
+        return _FLAG_UP | _FLAG_RUNNING | _FLAG_MULTICAST
     import fcntl  # there is none on every platform
 
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asker:
@@ -155,14 +173,6 @@ def _is_loopback(interface: Interface) -> bool:
 
 def _is_link_local_only(interface: Interface) -> bool:
     return all(ipaddress.ip_address(address).is_link_local for address in interface.addresses)
-
-
-def _is_address(name: str) -> bool:
-    try:
-        ipaddress.ip_address(name)
-    except ValueError:
-        return False
-    return True
 
 
 def _leads_nowhere(host: str) -> bool:

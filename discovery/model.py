@@ -182,7 +182,7 @@ class PeerAdded:
 
 @dataclass(frozen=True, slots=True)
 class PeerUpdated:
-    """Something about a known peer changed; the peer is the new state."""
+    """Something about a known peer changed, or it was heard of again; the peer is the new state."""
 
     peer: Peer
 

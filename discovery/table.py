@@ -90,7 +90,7 @@ class PeerTable:
         return [entry.told for entry in self._entries.values() if entry.told is not None]
 
     def saw(self, source: str, peer: Peer, now: float) -> list[Change]:
-        """Note what a source says about a peer, in place of what it said before.
+        """Note what a source says about a peer, in place of what it said before; the same again is passed on.
 
         `source` names who says it; the peer's own `sources` are what is shown, or `source` if it has none.
         """
@@ -98,8 +98,10 @@ class PeerTable:
         if len(seen.addresses) < len(peer.addresses):
             self.cut += 1
         entry = self._entries.get(peer.peer_id) or self._enter(seen, now)
-        if entry is None or entry.sightings.get(source) == seen:
+        if entry is None:
             return []
+        if entry.sightings.get(source) == seen:
+            return [PeerUpdated(entry.told)] if entry.told is not None else []
         self._gone.pop(peer.peer_id, None)
         return self._sight(peer.peer_id, entry, {**entry.sightings, source: seen}, now)
 

@@ -10,7 +10,7 @@ from typing import Final
 from zeroconf import ServiceInfo
 from zeroconf._dns import DNSRecord
 
-from ..advert import check_start, check_update, is_wildcard, resolved_addresses
+from ..advert import check_start, check_update, resolved_addresses
 from ..base import Stoppable
 from ..interfaces import Interface
 from ..model import Peer
@@ -20,8 +20,9 @@ from .names import SERVICE_TYPE, check_service_type
 
 __all__ = ["MdnsAdvertiser"]
 
-_AGAIN_S: Final = 1.0
-"""After this time an announcement is repeated (RFC 6762 section 8.3)."""
+_AGAIN_S: Final = (1.0, 64.0)
+"""After this time an announcement is repeated, then after twice that time, and so on up to the longest (RFC 6762
+section 8.3): who was cut off at the first one, and comes back, hears of the peer within the time it has been there."""
 _LOOPBACK: Final = ("127.0.0.1",)
 
 
@@ -94,15 +95,13 @@ class _Advert:
         self._again: asyncio.TimerHandle | None = None
 
     def publish(self) -> None:
-        """Answer questions about the peer from now on, and announce it twice."""
+        """Answer questions about the peer from now on, and announce it several times."""
         self._infos = self._make_infos()
         registry = self.link.zeroconf.registry
         for info in self._infos:
             registry.async_add(info)
-        self._announce()
-        self._again = self.link.loop.call_later(_AGAIN_S, self._announce)
-        if is_wildcard(self._peer):
-            self.link.on_interfaces[self] = self._readdress
+        self._announce(_AGAIN_S[0])
+        self.link.on_interfaces[self] = self._begin_anew
 
     def replace(self, peer: Peer) -> None:
         """Say something else about the peer; what is not said any more gets a goodbye."""
@@ -123,12 +122,14 @@ class _Advert:
         self.link.zeroconf.registry.async_remove(self._infos)
         return self._infos
 
-    def _readdress(self) -> None:
+    def _begin_anew(self) -> None:
         self.replace(self._peer)
 
-    def _announce(self) -> None:
+    def _announce(self, again_s: float) -> None:
         records = dict.fromkeys(record for info in self._infos for record in _records(info))
         self.link.announce(list(records))
+        if again_s <= _AGAIN_S[1]:
+            self._again = self.link.loop.call_later(again_s, self._announce, 2 * again_s)
 
     def _make_infos(self) -> list[ServiceInfo]:
         """Make what python-zeroconf answers from: the instance, and itself again under each of its subtypes.

@@ -39,6 +39,8 @@ _ANSWER_MS: Final = 3000
 """How long one round of questions about a peer lasts."""
 _PAUSE_S: Final = (1.0, 60.0)
 """The pause after the first round without an answer, which doubles, and the longest."""
+_AGAIN_S: Final = 1.0
+"""A peer that says the same again is reported again so often at most."""
 
 
 @dataclass(slots=True)
@@ -104,6 +106,8 @@ class _Instance:
     name: str
     parts: Parts = field(default_factory=Parts)
     peer: Peer | None = None
+    reported_at: float = 0.0
+    """When it was reported last, in seconds of the loop's clock."""
     asking: asyncio.Task[None] | None = None
 
 
@@ -133,11 +137,8 @@ class _Session(RecordUpdateListener):
         self._tasks: set[asyncio.Task[None]] = set()
 
     def begin(self) -> None:
-        """Report what the cache knows, ask at once, and go on asking as RFC 6762 section 5.2 says."""
-        zeroconf = self.link.zeroconf
-        zeroconf.async_add_listener(self, DNSQuestion(self._type, _TYPE_PTR, _CLASS_IN))
-        # Multicast answers only: see oneshot.py for what becomes of unicast ones.
-        self._querier = AsyncServiceBrowser(zeroconf, self._type, handlers=[_ignore], question_type=DNSQuestionType.QM)
+        """Report what the cache knows, and ask."""
+        self.link.zeroconf.async_add_listener(self, DNSQuestion(self._type, _TYPE_PTR, _CLASS_IN))
         self.link.on_interfaces[self] = self._ask
         self._ask()
 
@@ -173,7 +174,7 @@ class _Session(RecordUpdateListener):
         for key, (name, is_present) in present.items():
             if not is_present:
                 self._forget(key)
-            elif key not in self._instances and self._admit(key, name):
+            elif key in self._instances or self._admit(key, name):
                 touched[key] = None
         for key in touched:
             if key in self._instances:
@@ -194,6 +195,7 @@ class _Session(RecordUpdateListener):
         instance = self._instances[key]
         parts = read_parts(self.link.zeroconf.cache, instance.name, instance.parts, current_time_millis())
         if parts == instance.parts and instance.peer is not None:
+            self._heard_again(key, instance, instance.peer)
             return
         self._host(key, instance.parts, parts)
         instance.parts = parts
@@ -206,9 +208,17 @@ class _Session(RecordUpdateListener):
         self._counters.faults += faults
         if peer is not None and peer != instance.peer:
             before, instance.peer = instance.peer, peer
+            instance.reported_at = self.link.loop.time()
             if before is not None and before.peer_id != peer.peer_id:
                 self._disown(key, before)
             self._own(key, peer)
+
+    def _heard_again(self, key: str, instance: _Instance, peer: Peer) -> None:
+        """Report a peer that said nothing new: whoever has lost it knows now that it can be reached."""
+        now = self.link.loop.time()
+        if now >= instance.reported_at + _AGAIN_S and self._owners.get(peer.peer_id) == key:
+            instance.reported_at = now
+            self._report(PeerUpdated(peer))
 
     def _host(self, key: str, before: Parts, after: Parts) -> None:
         """Note which host an instance is on, so that new addresses of the host find it."""
@@ -276,6 +286,13 @@ class _Session(RecordUpdateListener):
             pause_s = min(2 * pause_s, pause_s_max)
 
     def _ask(self) -> None:
+        """Ask at once, and go on asking as RFC 6762 section 5.2 says."""
+        if self._querier is not None:
+            self._querier._async_cancel()
+        # Multicast answers only: see oneshot.py for what becomes of unicast ones.
+        self._querier = AsyncServiceBrowser(
+            self.link.zeroconf, self._type, handlers=[_ignore], question_type=DNSQuestionType.QM
+        )
         self._spawn(OneShot(self.link.zeroconf, self._type).ask(self.link.interfaces))
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:

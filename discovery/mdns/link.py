@@ -16,13 +16,14 @@ import time
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Final, TypeVar
 
-from zeroconf import Zeroconf
+from zeroconf import IPVersion, Zeroconf
 from zeroconf._dns import DNSRecord
 from zeroconf._protocol.outgoing import DNSOutgoing
 from zeroconf.const import _FLAGS_AA, _FLAGS_QR_RESPONSE
 
-from ..interfaces import Interface, by_address, choose_interfaces
+from ..interfaces import Interface, choose_interfaces, is_linked
 from ..model import DiscoveryError
+from .notices import drain_notices, open_notices
 
 __all__ = ["Link", "acquire", "release"]
 
@@ -40,8 +41,10 @@ _PEERS_PER_PACKET: Final = 4
 _GOODBYE_AGAIN_S: Final = 0.1
 """After this time a goodbye is said again, in case the first was lost."""
 _LOOK_S: Final = 3.0
-"""How often the interfaces are compared with what they were."""
-_LOOK_AGAIN_S: Final = 1.0
+"""How often the interfaces are compared with what they were, where the system does not tell that they changed."""
+_LOOK_SOON_S: Final = 0.02
+"""When they are compared after it has told so: such notices come in bursts."""
+_LOOK_AGAIN_S: Final = 0.25
 """How long a change of the interfaces must have lasted before it is followed."""
 _RECEIVE_OCTETS: Final = 1 << 20
 """Room for bursts in each socket; the system may give less."""
@@ -90,15 +93,18 @@ class Link:
         self.errors: int = 0
         """Errors that escaped python-zeroconf while it handled a packet."""
         self.on_interfaces: dict[object, Callable[[], None]] = {}
-        """Called when the interfaces have changed; the key is whoever wants to know."""
+        """Called when the interfaces have changed, or one has a carrier again; the key is whoever wants to know."""
         self._outbox: list[list[DNSRecord]] = []
         self._quiet_at = 0.0
         self._candidate = self.interfaces
+        self._linked = self._find_linked()
+        self._following = asyncio.Lock()
+        self._looking: asyncio.TimerHandle | None = None
+        self._notices = open_notices()
         self._tasks: set[asyncio.Task[None]] = set()
         loop.set_exception_handler(self._note_error)
         loop.call_soon_threadsafe(self._enlarge_buffers)
-        if not by_address(names or ()):
-            loop.call_soon_threadsafe(loop.call_later, _LOOK_S, self._look)
+        loop.call_soon_threadsafe(self._watch)
 
     def run(self, work: Coroutine[Any, Any, _T]) -> _T:
         """Run a coroutine in the loop and return its result; for every thread but the loop's own."""
@@ -134,6 +140,11 @@ class Link:
 
     async def _close(self) -> None:
         self._flush()
+        if self._looking is not None:
+            self._looking.cancel()
+        if self._notices is not None:
+            self.loop.remove_reader(self._notices)
+            self._notices.close()
         for task in tuple(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -165,26 +176,64 @@ class Link:
         for reader in self.zeroconf.engine.readers:
             reader.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_OCTETS)
 
+    def _watch(self) -> None:
+        if self._notices is not None:
+            self.loop.add_reader(self._notices, self._on_notices)
+        else:
+            self._look_in(_LOOK_S)
+
+    def _on_notices(self) -> None:
+        assert self._notices is not None
+        drain_notices(self._notices)
+        if self._looking is None:  # else it is to be seen whether a change lasts
+            self._look_in(_LOOK_SOON_S)
+
+    def _look_in(self, seconds: float) -> None:
+        self._looking = self.loop.call_later(seconds, self._look)
+
     def _look(self) -> None:
         """Compare the interfaces with what they were, and follow a change that has lasted."""
+        self._looking = None
         try:
             found = choose_interfaces(self._names)
         except DiscoveryError:
             found = self.interfaces  # everything is down for the moment: what we have is as good
         if found == self.interfaces:
             self._candidate = found
+            self._look_at_carriers()
         elif found == self._candidate:
             task = self.loop.create_task(self._follow(found))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
         else:
             self._candidate = found
-        self.loop.call_later(_LOOK_S if found == self.interfaces else _LOOK_AGAIN_S, self._look)
+        if found != self.interfaces:
+            self._look_in(_LOOK_AGAIN_S)
+        elif self._notices is None:
+            self._look_in(_LOOK_S)
+
+    def _find_linked(self) -> set[Interface]:
+        return {interface for interface in self.interfaces if is_linked(interface)}
+
+    def _look_at_carriers(self) -> None:
+        """Begin anew where the link is back: what was said and asked meanwhile is lost (RFC 6762 section 8)."""
+        before, self._linked = self._linked, self._find_linked()
+        if not self._linked <= before:
+            self._tell()
 
     async def _follow(self, interfaces: list[Interface]) -> None:
-        self.interfaces = interfaces
-        await self.zeroconf.async_update_interfaces(_transports(interfaces))
-        self._enlarge_buffers()
+        async with self._following:
+            stayed = [interface for interface in interfaces if interface in self.interfaces]
+            self.interfaces = interfaces
+            self._linked = self._find_linked()
+            # What goes by the name or the address of another one is not that one: its sockets have to be made anew.
+            # The engine is told, not the Zeroconf, which would announce what our users are about to replace.
+            for wanted in (stayed, interfaces):
+                await self.zeroconf.engine.async_update_interfaces(_transports(wanted), IPVersion.All, False)
+            self._enlarge_buffers()
+        self._tell()
+
+    def _tell(self) -> None:
         for changed in tuple(self.on_interfaces.values()):
             changed()
 

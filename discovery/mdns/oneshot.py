@@ -27,6 +27,8 @@ __all__ = ["OneShot"]
 
 _WAIT_S: Final = 1.0
 """How long answers are taken."""
+_TIMES: Final = 2
+"""How often it is asked: a switch may take its time before it forwards what comes from a cable that was just put in."""
 _RECEIVE_OCTETS: Final = 1 << 20
 
 
@@ -42,7 +44,7 @@ class OneShot(asyncio.DatagramProtocol):
         self._packet = out.packets()[0]
 
     async def ask(self, interfaces: Sequence[Interface]) -> None:
-        """Send the question, and take answers for a second; interfaces that cannot are left out."""
+        """Send the question twice, and take answers for a second each; interfaces that cannot are left out."""
         loop = asyncio.get_running_loop()
         try:
             for interface in interfaces:
@@ -54,8 +56,10 @@ class OneShot(asyncio.DatagramProtocol):
                         continue
                     transport, _ = await loop.create_datagram_endpoint(lambda: self, sock=asker)
                     self._transports.append(transport)
+            for _ in range(_TIMES):
+                for transport in self._transports:
                     transport.sendto(self._packet, (_MDNS_ADDR, _MDNS_PORT))
-            await asyncio.sleep(_WAIT_S)
+                await asyncio.sleep(_WAIT_S)
         finally:
             for transport in self._transports:
                 transport.close()

@@ -42,7 +42,7 @@ def follow(told: dict[str, Peer], changes: list[Change]) -> None:
         if isinstance(change, PeerRemoved):
             assert told.pop(peer.peer_id) == peer
         else:
-            assert told.get(peer.peer_id) != peer
+            assert told.get(peer.peer_id) != peer or len(changes) == 1, "what is no news comes alone"
             told[peer.peer_id] = peer
 
 

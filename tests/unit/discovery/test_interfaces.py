@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import ifaddr
@@ -16,7 +17,7 @@ from discovery import (
     rank_addresses,
 )
 from discovery import interfaces as module
-from discovery.interfaces import by_address
+from discovery.interfaces import is_linked
 
 
 def adapter(name: str, index: int, *networks: str) -> Any:
@@ -59,8 +60,26 @@ def test_interfaces_are_named_by_name_or_by_address(host: list[Any]) -> None:
     assert choose_interfaces(["tun0"])[0].addresses == ("10.8.0.1", "10.9.0.1", "fe80::1")
     assert choose_interfaces(["10.9.0.1"]) == [Interface("tun0", 2, ("10.9.0.1/24",))]
     assert choose_interfaces(["10.9.0.1", "fe80::1%tun0"]) == [Interface("tun0", 2, ("10.9.0.1/24", "fe80::1/64"))]
-    assert by_address(["eth0", "::1"])
-    assert not by_address(["eth0"])
+
+
+def test_an_ipv6_address_is_not_used_before_it_is_known_to_be_alone(
+    host: list[Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    host.append(adapter("eth0", 2, "10.0.0.1/24", "fd00::1/64", "fe80::1/64"))
+    table = tmp_path / "if_inet6"
+    monkeypatch.setattr(module, "_IPV6_ADDRESSES", str(table))
+    table.write_text(
+        "fd000000000000000000000000000001 02 40 00 80     eth0\n"
+        "fe800000000000000000000000000001 02 40 20 c0     eth0\n"  # tentative (RFC 4862 section 5.4)
+    )
+    assert choose_interfaces(["eth0"])[0].addresses == ("10.0.0.1", "fd00::1")
+
+
+def test_an_interface_without_a_carrier_is_not_linked(monkeypatch: pytest.MonkeyPatch) -> None:
+    [lo] = choose_interfaces(["lo"])
+    assert is_linked(lo)
+    monkeypatch.setattr(module, "_flags", lambda name: 0x1003)
+    assert not is_linked(lo)
 
 
 def test_an_unknown_name_is_answered_with_the_known_ones(host: list[Any]) -> None:

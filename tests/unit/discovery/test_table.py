@@ -25,7 +25,6 @@ PEER = Peer("p1", "one", ("echo",), (A1,), {"proto": "mesh/1"}, ("mdns",))
 def test_a_peer_is_added_updated_and_removed() -> None:
     table = PeerTable()
     assert table.saw("mdns", PEER, 0) == [PeerAdded(PEER)]
-    assert table.saw("mdns", PEER, 1) == []
     moved = replace(PEER, addresses=(A2,))
     assert table.saw("mdns", moved, 2) == [PeerUpdated(moved)]
     assert table.peers() == [moved]
@@ -33,6 +32,18 @@ def test_a_peer_is_added_updated_and_removed() -> None:
     assert table.lost("mdns", "p1", 3) == []
     assert table.lost("mdns", "unknown", 3) == []
     assert table.peers() == []
+
+
+def test_a_peer_that_is_seen_again_is_passed_on_as_it_was_told() -> None:
+    table = PeerTable(changes_burst=1)
+    table.saw("mdns", PEER, 0)
+    for number in range(5):
+        assert table.saw("mdns", PEER, number) == [PeerUpdated(PEER)]
+    table.saw("mdns", replace(PEER, weight=1), 5)
+    held = replace(PEER, weight=2)
+    assert table.saw("mdns", held, 5) == []
+    assert table.saw("mdns", held, 5) == [PeerUpdated(replace(PEER, weight=1))]
+    assert table.tick(table.deadline() or 0) == [PeerUpdated(held)]
 
 
 def test_two_sources_make_one_peer() -> None:

@@ -34,6 +34,7 @@ from discovery import (
     PeerUpdated,
 )
 from discovery.mdns import browser as module
+from discovery.mdns.oneshot import OneShot
 from tests.helpers.wait import wait_until
 
 pytestmark = pytest.mark.network
@@ -107,6 +108,49 @@ def test_records_may_come_in_any_number_of_packets(browser: MdnsBrowser, seen: l
     wait_until(lambda: seen)
     assert seen[0] == PeerAdded(Peer("one", "one", addresses=(Address("127.0.0.1", 5),), sources=("mdns",)))
     assert len(seen) == 1
+
+
+def test_a_peer_that_is_heard_of_again_is_reported_again_but_not_all_the_time(
+    browser: MdnsBrowser, seen: list[Change], say: Say, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_AGAIN_S", 0.3)
+    say(ptr("one"), srv("one"), txt("one"), a())
+    wait_until(lambda: seen)
+    for number in range(20):  # others in between: python-zeroconf drops a packet that it has just had
+        say(ptr("one"), srv("one"), ptr(f"other{number % 3}"))
+    say(ptr("two"), srv("two", 6), txt("two"))
+    wait_until(lambda: seen[-1].peer.name == "two")
+    assert len(seen) == 2
+
+    def again() -> bool:
+        say(ptr("one"), txt("one"), ptr(f"other{random.random()}"))
+        return len(seen) > 2
+
+    wait_until(again)
+    assert seen[2] == PeerUpdated(seen[0].peer)
+
+
+def test_it_asks_again_when_a_link_is_back(
+    browser: MdnsBrowser, seen: list[Change], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    class Querier:
+        def __init__(self, *args: object, **settings: object) -> None:
+            asked.append("and again")
+
+        async def async_cancel(self) -> None:
+            pass
+
+    async def ask(self: OneShot, interfaces: object) -> None:
+        asked.append("at once")
+
+    monkeypatch.setattr(module, "AsyncServiceBrowser", Querier)
+    monkeypatch.setattr(OneShot, "ask", ask)
+    session = browser._session
+    assert session is not None
+    session.link.loop.call_soon_threadsafe(session.link._tell)
+    wait_until(lambda: sorted(asked) == ["and again", "at once"])
 
 
 def test_what_is_missing_is_asked_for(browser: MdnsBrowser, seen: list[Change], say: Say) -> None:

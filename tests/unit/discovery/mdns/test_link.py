@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import socket
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -103,6 +105,7 @@ def test_a_change_of_interfaces_that_lasts_is_followed(monkeypatch: pytest.Monke
         return (looks.pop(0) if len(looks) > 1 else looks[0]) if opened else present
 
     monkeypatch.setattr(module, "choose_interfaces", choose)
+    monkeypatch.setattr(module, "open_notices", lambda: None)  # as on a system that does not tell
     monkeypatch.setattr(module, "_LOOK_S", 0.01)
     monkeypatch.setattr(module, "_LOOK_AGAIN_S", 0.01)
     link = module.acquire(["lo"])
@@ -118,15 +121,77 @@ def test_a_change_of_interfaces_that_lasts_is_followed(monkeypatch: pytest.Monke
     assert senders == {"127.0.0.2"}
 
 
-def test_interfaces_named_by_address_are_not_watched(monkeypatch: pytest.MonkeyPatch) -> None:
-    looked: list[module.Link] = []
-    monkeypatch.setattr(module.Link, "_look", lambda link: looked.append(link))
-    monkeypatch.setattr(module, "_LOOK_S", 0.0)
-    pinned, watched = module.acquire(LOOPBACK), module.acquire(["lo"])
-    wait_until(lambda: looked)
-    module.release(pinned)
-    module.release(watched)
-    assert looked == [watched]
+@pytest.fixture
+def notice(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], object]]:
+    """Let the links of the test hear that something has changed."""
+    system, notices = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+    notices.setblocking(False)
+    monkeypatch.setattr(module, "open_notices", lambda: notices)
+    with system:
+        yield lambda: system.send(b"changed")
+
+
+def test_a_change_is_looked_at_as_soon_as_the_system_tells_and_not_before(
+    monkeypatch: pytest.MonkeyPatch, notice: Callable[[], object]
+) -> None:
+    looks: list[float] = []
+
+    def choose(names: object) -> list[Interface]:
+        looks.append(time.monotonic())
+        return [Interface("lo", 1, ("127.0.0.1/8",))]
+
+    monkeypatch.setattr(module, "choose_interfaces", choose)
+    monkeypatch.setattr(module, "_LOOK_S", 0.01)
+    link = module.acquire(["lo"])
+    opened = len(looks)
+    for _ in range(5):
+        notice()
+    wait_until(lambda: len(looks) > opened)
+    module.release(link)
+    assert len(looks) == opened + 1
+
+
+def test_users_are_told_when_a_carrier_is_back(monkeypatch: pytest.MonkeyPatch, notice: Callable[[], object]) -> None:
+    carriers = [True]
+    looked = 0
+
+    def is_linked(interface: Interface) -> bool:
+        nonlocal looked
+        looked += 1
+        return carriers[-1]
+
+    monkeypatch.setattr(module, "is_linked", is_linked)
+    link = module.acquire(LOOPBACK)
+    told: list[bool] = []
+    link.on_interfaces["test"] = lambda: told.append(carriers[-1])
+    for carrier in (True, False, False, True):
+        carriers.append(carrier)
+        before = looked
+        notice()
+        wait_until(lambda before=before: looked > before)  # type: ignore[misc]
+    wait_until(lambda: told)
+    module.release(link)
+    assert told == [True]
+
+
+def test_an_interface_that_is_another_one_with_the_same_address_is_opened_anew(
+    monkeypatch: pytest.MonkeyPatch, notice: Callable[[], object]
+) -> None:
+    present = [Interface("lo", 1, ("127.0.0.1/8",))]
+    monkeypatch.setattr(module, "choose_interfaces", lambda names: present)
+    monkeypatch.setattr(module, "_LOOK_AGAIN_S", 0.01)
+    link = module.acquire(["lo"])
+    [before] = link.zeroconf.engine.senders
+    followed: list[list[Interface]] = []
+    link.on_interfaces["test"] = lambda: followed.append(link.interfaces)
+    present = [Interface("lo", 7, ("127.0.0.1/8",))]
+    notice()
+    try:
+        wait_until(lambda: followed)
+        [after] = link.zeroconf.engine.senders
+    finally:
+        module.release(link)
+    assert after is not before
 
 
 def test_one_address_of_each_kind_is_enough_for_an_interface_and_loopback_needs_none() -> None:
