@@ -85,7 +85,7 @@ class ClientConfig:
     """Time for the TCP connection, and again for the first PONG."""
     dial_backoff_min_s: float = 0.05
     """First pause before a server is dialled again."""
-    dial_backoff_max_s: float = 2.0
+    dial_backoff_max_s: float = 1.0
     """Longest pause before a server is dialled again. Each pause is drawn at random up to its bound."""
     addresses_max: int = 8
     """Addresses of one server that are tried in parallel."""

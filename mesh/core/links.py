@@ -381,7 +381,7 @@ class Links:
         if refused:  # nobody listens there any more: what ran there ended with its process
             self.on_forgotten(server, now)
         if server.records:
-            self._rest(server, why, now)
+            self._rest(server, why, conn.dialled_at if was is State.CONNECTING else now)
         else:
             self._forget(server, now)
 
@@ -393,14 +393,14 @@ class Links:
         else:
             self._forget(server, now)
 
-    def _rest(self, server: Server, why: str, now: float) -> None:
-        """Wait before the next dial."""
+    def _rest(self, server: Server, why: str, since: float) -> None:
+        """Wait before the next dial; a dial that nobody answered was a wait as well, and `since` says from when."""
         server.failures += 1
         server.failure = why
         pause = backoff.delay(
             server.failures, self._rng, self._config.dial_backoff_min_s, self._config.dial_backoff_max_s
         )
-        server.dial_at = now + pause
+        server.dial_at = since + pause
         self._arm(server)
 
     def _arm(self, server: Server) -> None:

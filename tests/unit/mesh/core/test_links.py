@@ -116,9 +116,10 @@ def test_a_dial_that_comes_to_nothing_is_given_up_and_tried_again(up: bool) -> N
     client.advance(0.002)
     assert client.took(Disconnect) == [Disconnect(first)]
     [view] = client.core.views(client.now)
-    assert view.state == "waiting"
+    if up:
+        assert view.state == "waiting"
+        client.advance(FAST.dial_backoff_min_s)
     assert view.note == ("connected, but no PONG within 1 s" if up else "no connection within 1 s")
-    client.advance(FAST.dial_backoff_min_s)
     assert len(client.took(Connect)) == 2
     assert client.took(Connect)[1].conn_id != first
 
@@ -146,6 +147,35 @@ def test_a_fresh_record_of_an_unreachable_server_ends_the_pause(client: Client) 
     far.refusing = False
     client.feed(PeerUpdated(far.peer))
     assert client.state("a") == "alive"
+
+
+def test_a_dial_into_the_void_is_the_pause_before_the_next_one() -> None:
+    client = Client(ClientConfig(dial_timeout_s=1.0, dial_backoff_max_s=1.0))
+    client.feed(PeerAdded(peer("a", "10.0.0.1:1")))
+    client.advance(60.0)
+    assert 59 <= len(client.took(Connect)) <= 61
+
+
+def test_word_of_a_server_ends_a_dial_that_was_perhaps_lost(client: Client) -> None:
+    client.feed(PeerAdded(peer("a", "10.0.0.1:1")))
+    [first] = client.conns
+    client.feed(PeerUpdated(peer("a", "10.0.0.1:1")))
+    client.advance(0.2)
+    client.feed(PeerUpdated(peer("a", "10.0.0.1:1")))
+    assert client.took(Disconnect) == []  # it may still arrive
+    client.advance(0.1)
+    client.feed(PeerUpdated(peer("a", "10.0.0.1:1")))
+    assert client.took(Disconnect) == [Disconnect(first)]
+    assert len(client.took(Connect)) == 2
+
+
+def test_word_of_a_server_does_not_end_a_dial_that_has_arrived(client: Client) -> None:
+    client.feed(PeerAdded(peer("a", "10.0.0.1:1")))
+    [first] = client.conns
+    client.feed(LinkUp(first))
+    client.advance(0.5)
+    client.feed(PeerUpdated(peer("a", "10.0.0.1:1")))
+    assert client.took(Disconnect) == []
 
 
 def test_a_lost_link_is_dialled_again_under_a_new_id(client: Client) -> None:
