@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Mapping
 
 from mesh.core.events import ReplyGiven
@@ -15,6 +16,15 @@ from mesh.service import Method
 __all__ = ["MethodRunner"]
 
 _NO_METADATA: Mapping[str, str] = {}
+
+
+def _given_up(work: Work) -> bool:
+    """Tell whether nobody waits for a call any more.
+
+    The core has looked when it let the call begin. A thread or a task begins later, and in between the process may have
+    been frozen for longer than the caller had patience.
+    """
+    return work.cancelled or (work.deadline is not None and time.monotonic() > work.deadline)
 
 
 class MethodRunner:
@@ -32,6 +42,8 @@ class MethodRunner:
 
     def run(self, work: Work) -> ReplyGiven:
         """Run a sync handler to its end."""
+        if _given_up(work):
+            return ReplyGiven(work, ran=False)
         try:
             frames = self._invoke[work.method](self._request(work))
         except (Exception, SystemExit) as error:
@@ -40,6 +52,8 @@ class MethodRunner:
 
     async def run_async(self, work: Work) -> ReplyGiven:
         """Run a coroutine handler to its end; a cancelled one has failed."""
+        if _given_up(work):
+            return ReplyGiven(work, ran=False)
         task = asyncio.current_task()
         request = self._request(work)
         work.context = (request, task)

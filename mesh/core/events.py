@@ -97,6 +97,8 @@ class ReplyGiven(msgspec.Struct, frozen=True, gc=False):
     body: Body = b""
     status: int = 0
     detail: Detail | None = None
+    ran: bool = True
+    """False: it was not begun, because its caller had given up by then."""
 
 
 ClientEvent: TypeAlias = (

@@ -3,7 +3,8 @@
 A call is admitted or refused at once. Admitted calls wait in the lane of their method: `inline` runs one at a time
 in the loop, a pool of threads as many as it has, coroutines up to a limit. `Handle` starts one, `ReplyGiven` ends it
 and starts the next. Just before it starts, a call whose caller gave up (its deadline, in this server's clock, has
-passed, or it was cancelled) is dropped instead: that is what keeps a thawed server from running stale work.
+passed, or it was cancelled) is dropped instead: that is what keeps a thawed server from running stale work. The shell
+looks once more when it begins, and says so if it did not.
 """
 
 from __future__ import annotations
@@ -337,17 +338,10 @@ class ServerCore:
 
     def _on_reply(self, event: ReplyGiven, now: float) -> None:
         work = event.work
-        stats = self.stats[work.method]
-        stats.count += 1
-        stats.histogram.record(now - work.started_at)
-        if event.status and work.cancelled and self._methods[work.method].idempotent:
-            self._drop(work)  # why it stopped is no answer and no error: its caller went elsewhere, and may come back
+        if event.ran:
+            self._ran(event, now)
         else:
-            if event.status:
-                stats.errors += 1
-                if event.detail is not None:
-                    stats.last_error = f"{event.detail.type}: {event.detail.message}"[:200]
-            self._done(event, now)
+            self._drop(work)
         lane = work.lane
         lane.running -= 1
         while lane.waiting and lane.running < lane.limit:
@@ -356,6 +350,20 @@ class ServerCore:
                 self._drop(work)
             else:
                 self._start(work, lane, now)
+
+    def _ran(self, event: ReplyGiven, now: float) -> None:
+        work = event.work
+        stats = self.stats[work.method]
+        stats.count += 1
+        stats.histogram.record(now - work.started_at)
+        if event.status and work.cancelled and self._methods[work.method].idempotent:
+            self._drop(work)  # why it stopped is no answer and no error: its caller went elsewhere, and may come back
+            return
+        if event.status:
+            stats.errors += 1
+            if event.detail is not None:
+                stats.last_error = f"{event.detail.type}: {event.detail.message}"[:200]
+        self._done(event, now)
 
     def _answer_over_limit(self, method: str, body: Body) -> Detail | None:
         limits = self._limits

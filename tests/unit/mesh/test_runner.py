@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import time
+
+import pytest
 
 from mesh.core.work import Work
 from mesh.errors import Status
@@ -39,10 +42,35 @@ def test_the_request_has_what_came_with_the_call() -> None:
         seen.append(request)
         return b""
 
-    _runner(service).run(_work("s.see", b"x", deadline=5.0))
+    _runner(service).run(_work("s.see", b"x", deadline=1e9))
     (request,) = seen
     assert (request.method, request.frames, request.key, request.attempt) == ("s.see", [b"x"], b"key", 2)
-    assert (dict(request.metadata), request.deadline) == ({}, 5.0)
+    assert (dict(request.metadata), request.deadline) == ({}, 1e9)
+
+
+@pytest.mark.parametrize("why", ["expired", "cancelled"])
+def test_what_nobody_waits_for_is_not_begun(why: str) -> None:
+    service = Service("s")
+    begun: list[str] = []
+
+    @service.method(raw=True)
+    def now(request: Request) -> bytes:
+        begun.append("now")
+        return b""
+
+    @service.method(raw=True)
+    async def later(request: Request) -> bytes:
+        begun.append("later")
+        return b""
+
+    runner = _runner(service)
+    works = [
+        _work(method, deadline=time.monotonic() - 0.001 if why == "expired" else None) for method in service.methods
+    ]
+    for work in works:
+        work.cancelled = why == "cancelled"
+    assert [runner.run(works[0]).ran, asyncio.run(runner.run_async(works[1])).ran] == [False, False]
+    assert begun == []
 
 
 def test_what_a_handler_raises_is_an_answer_with_a_status() -> None:

@@ -216,6 +216,18 @@ def test_a_call_whose_deadline_passes_while_it_waits_is_not_run(server: Server) 
     assert server.core.idle()
 
 
+@pytest.mark.parametrize("method", ["calc.add", "calc.pay"])
+def test_a_call_that_was_not_begun_in_time_was_never_made(server: Server, method: str) -> None:
+    server.send(Call(1, method, b"", int(server.now * 1000) + 10, BOOT, b"k"))
+    server.feed(ReplyGiven(server.running.pop(), ran=False))
+    assert refused(server) == (Status.DEADLINE_EXCEEDED, 0)
+    assert (server.core.expired, server.core.stats[method].count) == (1, 0)
+    server.send(Call(2, method, key=b"k"))
+    assert server.running, "it can be asked for again"
+    server.give()
+    assert server.core.idle()
+
+
 def test_a_call_for_the_process_before_is_not_run(server: Server) -> None:
     server.send(Call(1, "calc.add", b"", 0, BOOT + 1))
     assert refused(server) == (Status.UNAVAILABLE, 0)
