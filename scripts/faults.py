@@ -17,9 +17,10 @@ from collections.abc import Callable
 
 from rich.console import Console
 
+from mesh import MeshError
 from scripts.faults_discovery import discover_many, discover_one
 from scripts.faults_outage import FREEZE, KILL, RESTART, Setting, outage
-from scripts.faults_report import Result, as_json, print_report
+from scripts.faults_report import Finding, Report, Result, as_json, print_report
 from scripts.faults_slow import all_slow, flapping, overload, slow_one
 from scripts.faults_soak import soak
 from scripts.faults_stale import stale
@@ -73,6 +74,14 @@ def _arguments() -> argparse.Namespace:
     return given
 
 
+def _report(name: str, given: argparse.Namespace) -> Report:
+    """Run one experiment; one that cannot go on has broken a promise, and the others are run all the same."""
+    try:
+        return EXPERIMENTS[name](given).report()
+    except (MeshError, RuntimeError, TimeoutError) as error:
+        return Report((Finding("experiments that could not go on", 1, 0),), {"error": str(error)})
+
+
 def main() -> int:
     """Run the experiments that were named, or all; return the exit code."""
     given = _arguments()
@@ -84,7 +93,7 @@ def main() -> int:
     for name in given.names:
         at = time.monotonic()
         with console.status(name):
-            report = EXPERIMENTS[name](given).report()
+            report = _report(name, given)
         took_s = time.monotonic() - at
         print_report(console, name, report, took_s)
         reports.append(as_json(name, report, took_s))

@@ -228,6 +228,20 @@ def test_a_broken_promise_is_shown_and_makes_the_exit_code(
     assert "3 x normal" in err
 
 
+def test_an_experiment_that_cannot_go_on_does_not_keep_the_others_from_their_turn(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def stuck(given: object) -> Stub:
+        raise TimeoutError("2 of 5 servers serve")
+
+    monkeypatch.setattr(faults, "EXPERIMENTS", {"stuck": stuck, "stub": lambda given: Stub()})
+    monkeypatch.setattr(sys, "argv", ["faults", "--json"])
+    assert faults.main() == 1
+    said = json.loads(capsys.readouterr().out)
+    assert said["broken"] == ["stuck", "stub"]
+    assert said["experiments"][0]["notes"] == {"error": "2 of 5 servers serve"}
+
+
 @pytest.mark.parametrize("wrong", ["nonsense", "--trials=0", "--seconds=0"])
 def test_a_wrong_argument_is_named(
     wrong: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
