@@ -194,8 +194,8 @@ class Dispatcher:
         if pushed_back:
             server.refused(len(conn.inflight), now)
             self.push_back(server, detail.retry_after_ms / 1000.0, now)
-        elif code is Status.DEADLINE_EXCEEDED:
-            self.ask(conn, now)  # it thinks so, we do not: one of the clocks may have jumped
+        else:
+            self.ask(conn, now)  # one of the clocks has jumped, or it drains, or is another process: its PONG tells
         if call.beside is conn:
             call.beside = None
         if call.at is not conn:

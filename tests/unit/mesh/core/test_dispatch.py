@@ -125,6 +125,14 @@ def test_a_refusal_as_too_late_has_the_clock_asked_for_at_once(client: Client) -
     assert theirs - 1 <= far.calls[-1].deadline <= theirs + 2
 
 
+def test_a_refusal_as_another_process_has_its_boot_id_asked_for_at_once(client: Client) -> None:
+    far = client.join("a")
+    far.boot = 5
+    far.refuse(client.call(), Status.UNAVAILABLE, after_ms=0)
+    client.call()
+    assert far.calls[-1].boot == 5
+
+
 def test_the_clock_of_a_busy_server_is_asked_for_every_minute(client: Client) -> None:
     far = client.join("a")
     far.clock_ahead_s += 0.004
