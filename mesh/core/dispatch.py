@@ -310,9 +310,11 @@ class Dispatcher:
         elif not call.patience_at:
             self.ask(conn, now)
             call.overdue_at = 0.0
-            call.patience_at = self._patience_until(call)
-            self._timers.set(call, call.next_at())
+            self._be_patient(call, now)
         elif now >= call.patience_at:
+            if now < self._patience_until(call):
+                self._be_patient(call, now)
+                return
             sent_at = call.sent_at
             if self._move(call, "no answer in time", now, free=False):
                 self._attempts.kept(conn, sent_at, now)
@@ -323,9 +325,18 @@ class Dispatcher:
             self._timers.set(call, call.next_at())
 
     def _recheck(self, call: PendingCall, now: float) -> None:
-        """Look again later for a better place, and the more rarely the longer it waits: thousands of calls may."""
-        pause = _RECHECK_S + (now - call.sent_at) / 4
-        self._timers.set(call, min(now + pause, call.deadline))
+        """Look again later for a better place."""
+        self._timers.set(call, min(self._recheck_at(call, now), call.deadline))
+
+    def _be_patient(self, call: PendingCall, now: float) -> None:
+        """Leave it where it is for now; meanwhile other servers may have become quick, and patience shorter."""
+        call.patience_at = min(self._patience_until(call), self._recheck_at(call, now))
+        self._timers.set(call, call.next_at())
+
+    @staticmethod
+    def _recheck_at(call: PendingCall, now: float) -> float:
+        """Return when to look again: the more rarely the longer it waits, for thousands of calls may."""
+        return now + _RECHECK_S + (now - call.sent_at) / 4
 
     def _patience_until(self, call: PendingCall) -> float:
         """Return when even a server that answers PINGs loses this call: longer with every attempt."""

@@ -567,6 +567,23 @@ def test_a_server_that_answers_pings_keeps_an_overdue_call_until_patience_ends()
     assert far.cancels == [call.call_id]
 
 
+def test_patience_with_a_server_shrinks_when_others_have_become_quick() -> None:
+    client = Client(CONFIG)
+    fars = client.join("a"), client.join("b")
+    slow = client.call(timeout=60.0)
+    client.advance(0.9)
+    holder(slow, *fars).answer(slow)
+    call = client.call(timeout=60.0)
+    far = holder(call, *fars)
+    client.advance(4.0)
+    assert far.cancels == [], "every call took a second: nothing is wrong yet"
+    for _ in range(60):
+        quick = client.call(timeout=60.0)
+        holder(quick, *fars).answer(quick)
+    client.advance(3.0)
+    assert far.cancels == [call.call_id]
+
+
 @pytest.mark.parametrize("timeout", [5.0, 0.5], ids=["moved", "expired"])
 def test_a_server_that_keeps_calls_without_an_answer_hardly_gets_any(timeout: float) -> None:
     client = Client(CONFIG)
