@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import select
 import signal
 import sys
 import textwrap
 
-from mesh.signals import StopSignals
+from mesh.signals import SignalPipe, StopSignals
 from tests.helpers import spawn
 
 
@@ -22,7 +24,7 @@ def test_a_signal_that_came_before_the_wait_ends_it_and_its_handler_is_left_as_i
 def test_a_second_signal_ends_the_process_at_once() -> None:
     program = """
         import signal
-        from mesh.signals import StopSignals
+        from mesh.signals import SignalPipe, StopSignals
         with StopSignals():
             signal.raise_signal(signal.SIGTERM)
             print("first")
@@ -32,3 +34,14 @@ def test_a_second_signal_ends_the_process_at_once() -> None:
     with spawn([sys.executable, "-u", "-c", textwrap.dedent(program)]) as process:
         assert process.wait() == 128 + signal.SIGINT
         assert process.lines == ["first"]
+
+
+def test_signals_are_read_beside_other_things_and_their_handlers_are_left_as_they_were() -> None:
+    before = signal.getsignal(signal.SIGHUP)
+    with SignalPipe(signal.SIGHUP, signal.SIGTERM) as signals:
+        assert signals.read() == []
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            os.kill(os.getpid(), number)
+        assert select.select([signals.descriptor], [], [], 5.0)[0]
+        assert signals.read() == [signal.SIGTERM, signal.SIGHUP]
+    assert signal.getsignal(signal.SIGHUP) is before
