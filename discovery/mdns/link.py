@@ -23,6 +23,7 @@ from zeroconf.const import _FLAGS_AA, _FLAGS_QR_RESPONSE
 
 from ..interfaces import Interface, choose_interfaces, is_linked
 from ..model import DiscoveryError
+from .gate import Gate
 from .notices import drain_notices, open_notices
 
 __all__ = ["Link", "acquire", "release"]
@@ -90,6 +91,8 @@ class Link:
         assert loop is not None  # its constructor returns when the thread runs
         self.loop = loop
         """The event loop of the Zeroconf, in a thread of its own."""
+        self.gate: Gate = Gate(loop.time)
+        """Drops packets of whoever sends too many."""
         self.errors: int = 0
         """Errors that escaped python-zeroconf while it handled a packet."""
         self.on_interfaces: dict[object, Callable[[], None]] = {}
@@ -103,7 +106,7 @@ class Link:
         self._notices = open_notices()
         self._tasks: set[asyncio.Task[None]] = set()
         loop.set_exception_handler(self._note_error)
-        loop.call_soon_threadsafe(self._enlarge_buffers)
+        loop.call_soon_threadsafe(self._prepare_readers)
         loop.call_soon_threadsafe(self._watch)
 
     def run(self, work: Coroutine[Any, Any, _T]) -> _T:
@@ -172,9 +175,10 @@ class Link:
         self.errors += 1
         _log.debug("python-zeroconf: %s", context.get("message"), exc_info=context.get("exception"))
 
-    def _enlarge_buffers(self) -> None:
+    def _prepare_readers(self) -> None:
         for reader in self.zeroconf.engine.readers:
             reader.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_OCTETS)
+            self.gate.guard(reader.transport)
 
     def _watch(self) -> None:
         if self._notices is not None:
@@ -230,7 +234,7 @@ class Link:
             # The engine is told, not the Zeroconf, which would announce what our users are about to replace.
             for wanted in (stayed, interfaces):
                 await self.zeroconf.engine.async_update_interfaces(_transports(wanted), IPVersion.All, False)
-            self._enlarge_buffers()
+            self._prepare_readers()
         self._tell()
 
     def _tell(self) -> None:
