@@ -32,6 +32,10 @@ _PINGS_KEPT = 16
 _RECYCLE_MISSES = 12
 """A dead connection that holds no call is dialled anew after so many unanswered PINGs."""
 _HANDICAP = 8.0
+_STRANGERS_FEW = 64
+"""Servers that never answered and are dialled as often as others. More look like a flood of false advertisements."""
+_STRANGER_S = 0.04
+"""Longest additional pause of a stranger then, times their number: 50 dials a second for all of them together."""
 _PLAIN_WINDOW = 32
 """Calls in flight at a server that does not tell its window."""
 
@@ -63,6 +67,8 @@ class Links:
         """This Tick came so late that silence may be the client's own."""
         self.conns: dict[int, Connection] = {}
         """Every connection that is not gone, by id."""
+        self._strangers: dict[Server, None] = {}
+        """Servers that were dialled in vain and have never said who they are."""
         self.on_ready: Callable[[Server, float], None]
         """The server can take calls again."""
         self.on_doubt: Callable[[Connection, float], None]
@@ -80,7 +86,9 @@ class Links:
         if server is None:
             self._out.append(Notice("limit", f"peers_max: {peer.name} is left aside"))
             return
-        if server.active is None and not server.realm_note:
+        # In a flood, more records of one that never answered do not have it dialled more often.
+        flooding = server in self._strangers and len(self._strangers) > _STRANGERS_FEW
+        if server.active is None and not server.realm_note and not flooding:
             # A dial that waits was perhaps lost in a network that was cut, and is whole now that word comes through.
             for conn in list(server.conns.values()):
                 if conn.state is State.CONNECTING and now - conn.dialled_at >= self._config.dial_timeout_s / 4:
@@ -330,6 +338,7 @@ class Links:
         conn.heard_at = now
         conn.pong_deadline = 0.0
         server.failures = 0
+        self._strangers.pop(server, None)
         server.dial_at = 0.0
         if server.active is not None and server.active.state is State.ALIVE:
             self._close(conn)  # another address answered first
@@ -400,6 +409,10 @@ class Links:
         pause = backoff.delay(
             server.failures, self._rng, self._config.dial_backoff_min_s, self._config.dial_backoff_max_s
         )
+        if not server.identity:
+            self._strangers[server] = None
+            if len(self._strangers) > _STRANGERS_FEW:
+                pause += self._rng.random() * _STRANGER_S * len(self._strangers)
         server.dial_at = since + pause
         self._arm(server)
 
@@ -410,6 +423,7 @@ class Links:
             self._timers.set(server, min(due))
 
     def _forget(self, server: Server, now: float) -> None:
+        self._strangers.pop(server, None)
         self._timers.clear(server)
         self._roster.drop(server)
         self.on_forgotten(server, now)

@@ -149,6 +149,27 @@ def test_a_fresh_record_of_an_unreachable_server_ends_the_pause(client: Client) 
     assert client.state("a") == "alive"
 
 
+def test_strangers_that_never_answer_share_the_dials_however_many_they_are_and_however_often_they_are_advertised(
+    client: Client,
+) -> None:
+    strangers = [client.far(f"rogue-{number}", f"10.1.0.1:{number + 1}") for number in range(150)]
+    for far in strangers:
+        far.refusing = True
+        client.feed(PeerAdded(far.peer))
+    client.advance(10.0)
+    before = len(client.took(Connect))
+    for _ in range(5):
+        for far in strangers:
+            client.feed(PeerUpdated(far.peer))
+        client.advance(1.0)
+    assert 100 < len(client.took(Connect)) - before < 300
+    newcomer = client.join("newcomer")  # is dialled at once
+    newcomer.kill()
+    newcomer.refusing = False
+    client.advance(2.0)  # and not like a stranger when it is lost
+    assert client.state("newcomer") == "alive"
+
+
 def test_a_dial_into_the_void_is_the_pause_before_the_next_one() -> None:
     client = Client(ClientConfig(dial_timeout_s=1.0, dial_backoff_max_s=1.0))
     client.feed(PeerAdded(peer("a", "10.0.0.1:1")))
@@ -349,6 +370,15 @@ def test_a_hello_without_a_usable_id_is_garbage(client: Client, identity: str) -
     far.say(Hello(identity, "evil", "default", ["calc"], []))
     assert client.core.counters().garbage == 1
     assert client.names() == ["a"]
+
+
+def test_a_hello_that_names_too_much_is_garbage(client: Client) -> None:
+    far = client.join("a")
+    names = [f"s{number}" for number in range(4097)]
+    far.say(Hello("a", "a", "default", names[:96], names[96:4096]))
+    assert client.core.counters().garbage == 0
+    far.say(Hello("a", "a", "default", names[:97], names[97:]))
+    assert client.core.counters().garbage == 1
 
 
 def test_the_name_in_a_hello_cannot_write_to_a_terminal(client: Client) -> None:
