@@ -25,6 +25,8 @@ __all__ = ["Roster", "hello_problem"]
 
 _STATIC = "static:"
 """What the key of a record begins with that only says an address."""
+_NAMED_MAX = 4096
+"""Services and methods in one HELLO: a head has room for a hundred thousand, which would cost 20 MB for each server."""
 
 
 class Roster:
@@ -195,7 +197,10 @@ def hello_problem(hello: Hello) -> str:
     if hello.peer_id.startswith(_STATIC):
         return "its id is one that only the user's own list gives"
     problem = id_problem(hello.peer_id)
-    return f"its id {problem}" if problem else ""
+    if problem:
+        return f"its id {problem}"
+    named = len(hello.services) + len(hello.once)
+    return f"it names {named} services and methods; {_NAMED_MAX} are allowed" if named > _NAMED_MAX else ""
 
 
 def _usable(services: Iterable[str]) -> tuple[str, ...]:
