@@ -1,8 +1,8 @@
 """What keeps a flood of packets from taking the process's time: so many from one sender, and so many from all.
 
 A packet costs python-zeroconf and the browser 300 us, in a thread that shares the interpreter with all calls; one that
-is dropped here costs 30. No honest sender needs more: RFC 6762 section 6 lets a record be multicast once a second, and a
-packet holds several. What is lost to a flood is said again: announcements are repeated, and questions too.
+is dropped here costs 30. No honest sender needs more: RFC 6762 section 6 lets a record be multicast once a second, and
+a packet holds several. What is lost to a flood is said again: announcements are repeated, and questions too.
 """
 
 from __future__ import annotations
