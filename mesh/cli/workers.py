@@ -130,7 +130,7 @@ class _Teller:
         """Write what the supervisor says."""
         if self._json:
             self._write(compact({"event": say.event, **say.facts, "text": say.text}), sys.stdout)
-        else:
+        elif say.text:
             self._write(f"mesh: {printable(say.text)}" if say.trouble else printable(say.text), _stream(say.trouble))
 
     def pass_on(self, worker: str, output: str, line: str) -> None:

@@ -40,7 +40,7 @@ class Say:
     event: str
     """One word for programs."""
     text: str
-    """One sentence for people."""
+    """One sentence for people; empty for what they need not know."""
     trouble: bool = False
     facts: Mapping[str, Any] = field(default_factory=dict)
 

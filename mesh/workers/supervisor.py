@@ -157,6 +157,7 @@ class SupervisorCore:
         process.services, process.methods = message.services, message.methods
         self._load_strikes, self._load_at = 0, 0.0
         self._proven = max(self._proven, process.generation)
+        self._say("loaded", process, "", {})
 
     def _on_failed(self, process: Process, message: Failed, now: float) -> None:
         process.failure = message

@@ -1,0 +1,160 @@
+"""Kills workers of `mesh serve --workers` while they run calls, and says what it cost.
+
+    python -m scripts.workers [--kills N] [--workers N] [--rate CALLS] [--json]
+
+Exit code 0: no call was lost, and each replacement answered a client's PING within half a second of the kill; 1: not.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from mesh import Client, ServerView
+from scripts.pace import Pace, percentile, steady
+from scripts.supervised import Supervised
+
+__all__ = ["Toll", "kill_workers", "main"]
+
+_HOLD_S = 0.02
+_REPLACED_S_MAX = 0.5
+_APPLICATION = Path(__file__).parent / "workers_app.py"
+
+
+@dataclass
+class Toll:
+    """What the kills cost."""
+
+    kills: int = 0
+    calls: int = 0
+    errors: list[str] = field(default_factory=list)
+    """What calls that were lost say."""
+    ran: list[int] = field(default_factory=list)
+    """Calls that ran in each worker that was killed."""
+    replaced_s: list[float] = field(default_factory=list)
+    """From each kill until its replacement had answered a PING."""
+    slowest_s: float = 0.0
+    """The slowest call."""
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether everything was as promised."""
+        return not self.errors and max(self.replaced_s, default=0.0) <= _REPLACED_S_MAX
+
+    def figures(self) -> dict[str, Any]:
+        """Return what is to be printed."""
+        late = [percentile(self.replaced_s, share) for share in (0.5, 0.99, 1.0)]
+        return {
+            "kills": self.kills,
+            "kills_mid_call": sum(ran > 0 for ran in self.ran),
+            "calls": self.calls,
+            "lost": len(self.errors),
+            "errors": sorted(set(self.errors))[:5],
+            **{f"replaced_{name}_ms": round(s * 1000, 1) for name, s in zip(("p50", "p99", "max"), late, strict=True)},
+            "slowest_call_ms": round(self.slowest_s * 1000, 1),
+        }
+
+
+def kill_workers(
+    kills: int, workers: int = 4, rate: float = 400.0, pause_s: float = 0.3, tell: Callable[[Toll], None] | None = None
+) -> Toll:
+    """Kill the worker that has served longest, `kills` times, under a load of `rate` calls a second.
+
+    Args:
+        kills: How often.
+        workers: How many serve.
+        rate: Calls a second; each takes 20 ms at its server.
+        pause_s: Seconds from the moment when the next spare has loaded to the next kill.
+        tell: Called after each kill.
+    """
+    toll = Toll()
+    with Supervised(_APPLICATION, "--workers", str(workers)) as supervised, supervised.client() as client:
+        supervised.wait_for("serving", count=workers, deadline_s=30.0)
+        client.wait_for(workers, service="work", timeout=10.0)
+        with Pace(client, rate, 16, steady("work.nap", _HOLD_S), timeout_s=10.0) as pace:
+            for number in range(kills):
+                supervised.wait_for("loaded", count=workers + number + 1, deadline_s=30.0)
+                time.sleep(pause_s)
+                toll.replaced_s.append(_kill_oldest(supervised, client))
+                toll.kills += 1
+                if tell is not None:
+                    tell(toll)
+            time.sleep(pause_s)
+        toll.calls = len(pace.done)
+        toll.errors = [one.error for one in pace.done if one.error]
+        toll.slowest_s = max(one.took_s for one in pace.done)
+        toll.ran = [one["running"] for one in supervised.wait_for("died", count=kills)]
+    return toll
+
+
+def _kill_oldest(supervised: Supervised, client: Client) -> float:
+    """Kill a worker that holds calls, and return the seconds until its replacement has answered a PING."""
+    name, pid = min(supervised.pids().items(), key=lambda one: _served_at(supervised, one[1]))
+    victim = next(view for view in client.servers() if view.name == name and view.state == "alive")
+    while not _view(client, victim.peer_id).in_flight:
+        time.sleep(0.0005)
+    killed_at = time.monotonic()
+    os.kill(pid, signal.SIGKILL)
+    while not any(
+        view.name == name and view.peer_id != victim.peer_id and view.state == "alive" for view in client.servers()
+    ):
+        if time.monotonic() - killed_at > 30.0:
+            raise TimeoutError(f"{name} was not replaced within 30 s")
+        time.sleep(0.001)
+    return time.monotonic() - killed_at
+
+
+def _served_at(supervised: Supervised, pid: int) -> int:
+    events = supervised.events
+    return max(number for number, one in enumerate(events) if one["event"] == "serving" and one["pid"] == pid)
+
+
+def _view(client: Client, peer_id: str) -> ServerView:
+    return next(view for view in client.servers() if view.peer_id == peer_id)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run what the arguments ask for; return the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m scripts.workers", description=__doc__.partition("\n")[0])
+    parser.add_argument("--kills", type=int, default=100, help="how often a worker is killed (default 100)")
+    parser.add_argument("--workers", type=int, default=4, help="how many serve (default 4)")
+    parser.add_argument("--rate", type=float, default=400.0, help="calls a second (default 400)")
+    parser.add_argument(
+        "--pause", type=float, default=0.3, help="seconds from each loaded spare to the next kill (default 0.3)"
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object instead of lines")
+    given = parser.parse_args(argv)
+    if given.kills < 1 or given.workers < 2 or given.rate <= 0:
+        parser.error("it takes at least one kill, two workers, and a rate above 0")
+    console = Console(stderr=True, highlight=False)
+    columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"), TimeRemainingColumn())
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+        task = bar.add_task("", total=given.kills)
+
+        def tell(toll: Toll) -> None:
+            bar.update(task, completed=toll.kills, description=f"worst {max(toll.replaced_s) * 1000:.0f} ms")
+            if not console.is_terminal and toll.kills % 50 == 0:
+                console.print(f"{toll.kills} kills, worst replacement {max(toll.replaced_s) * 1000:.0f} ms")
+
+        toll = kill_workers(given.kills, given.workers, given.rate, given.pause, tell)
+    if given.json:
+        print(json.dumps(toll.figures()))
+    else:
+        for name, value in toll.figures().items():
+            print(f"{name:<18}{value}")
+    return 0 if toll.is_kept else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
