@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import enum
 import errno
+import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -31,6 +32,10 @@ _raw_get: Any = zmq.backend.Socket.get
 _NOBLOCK = int(zmq.NOBLOCK)
 _NOBLOCK_MORE = int(zmq.NOBLOCK | zmq.SNDMORE)
 _RCVMORE, _EVENTS, _POLLIN = int(zmq.RCVMORE), int(zmq.EVENTS), int(zmq.POLLIN)
+_AFTER_THE_CORE = 1.5
+"""libzmq calls a dial that nobody answered closed, as if it had been refused; the core gives up before and knows."""
+_CLOSING_S = 1.0
+"""So soon libzmq tells of a dial that was ended that it is closed; it takes well under a millisecond."""
 _FAREWELL_MS = 200
 """Time for the last answers of a server to leave; without it close() drops what libzmq has not written yet."""
 _UNREAD_MS = 10_000
@@ -161,7 +166,7 @@ class ClientLink:
         on_descriptor: Callable[[int, bool], None],
     ) -> None:
         self._limits = limits
-        self._dial_timeout_ms = int(dial_timeout_s * 1000)
+        self._dial_timeout_ms = int(dial_timeout_s * 1000 * _AFTER_THE_CORE)
         self._heartbeat_interval_ms = int(heartbeat_interval_s * 1000)
         self._heartbeat_timeout_ms = int(heartbeat_timeout_s * 1000)
         self._on_descriptor = on_descriptor
@@ -174,6 +179,10 @@ class ClientLink:
         self._watch(self._router, 0)
         self._endpoints: dict[int, str] = {}
         self._by_endpoint: dict[bytes, int] = {}
+        self._dialling: dict[int, None] = {}
+        """Connections that nothing was heard of yet."""
+        self._closing: dict[bytes, float] = {}
+        """Endpoints whose last dial was ended while nothing was heard of it, and until when that may yet be told."""
         self._dealers: dict[int, _Socket] = {}
         self._routing_ids: dict[int, bytes] = {}
         self._by_routing_id: dict[bytes, int] = {}
@@ -192,7 +201,7 @@ class ClientLink:
         return sock
 
     def _watch(self, sock: _Socket, conn_id: int) -> None:
-        events = zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED | zmq.EVENT_CLOSED
+        events = zmq.EVENT_CONNECTED | zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED | zmq.EVENT_CLOSED
         for name in ("NO_DETAIL", "PROTOCOL", "AUTH"):
             events |= getattr(zmq, f"EVENT_HANDSHAKE_FAILED_{name}")
         monitor: _Socket = sock.get_monitor_socket(events)
@@ -231,6 +240,7 @@ class ClientLink:
         self._ports.dialled[int(endpoint.rpartition(":")[2])] = None
         if proto != REP:
             self._by_endpoint[endpoint.encode()] = conn_id
+            self._dialling[conn_id] = None
         return ""
 
     def disconnect(self, conn_id: int) -> None:
@@ -238,6 +248,9 @@ class ClientLink:
         endpoint = self._endpoints.pop(conn_id, None)
         if endpoint is not None and conn_id not in self._dealers:
             self._by_endpoint.pop(endpoint.encode(), None)
+            if conn_id in self._dialling:
+                del self._dialling[conn_id]
+                self._closing[endpoint.encode()] = time.monotonic() + _CLOSING_S
             with contextlib.suppress(zmq.ZMQError):  # ENOENT: libzmq has removed it already
                 self._router.disconnect(endpoint)
         self._forget(conn_id)
@@ -291,10 +304,14 @@ class ClientLink:
                 if frames is None:
                     break
                 event = parse_monitor_message(frames)
-                conn_id = owner or self._by_endpoint.get(event["endpoint"], 0)
-                if not conn_id:
-                    continue
                 kind = event["event"]
+                # An event names an endpoint and no dial: this may be the end of the one before.
+                if kind == zmq.EVENT_CLOSED and time.monotonic() < self._closing.pop(event["endpoint"], 0.0):
+                    continue
+                conn_id = owner or self._by_endpoint.get(event["endpoint"], 0)
+                self._dialling.pop(conn_id, None)
+                if not conn_id or kind == zmq.EVENT_CONNECTED:
+                    continue
                 if kind == zmq.EVENT_HANDSHAKE_SUCCEEDED:
                     yield conn_id, LinkEvent.UP, ""
                 elif kind == zmq.EVENT_DISCONNECTED:

@@ -8,6 +8,7 @@ import socket
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import zmq
@@ -377,3 +378,41 @@ def test_a_client_that_reads_none_of_its_answers_is_cut(monkeypatch: pytest.Monk
         while server.send(routing_id, [bytes(100_000)]) is Sent.OK:
             pass
         wait_until(lambda: server.send(routing_id, [b""]) is Sent.UNREACHABLE, what="the cut")
+
+
+@pytest.fixture
+def void() -> Iterator[str]:
+    """An endpoint that takes no connection and refuses none: its queue is full."""
+    with contextlib.ExitStack() as stack:
+        listener = stack.enter_context(socket.socket())
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        for _ in range(3):
+            filler = stack.enter_context(socket.socket())
+            filler.setblocking(False)
+            filler.connect_ex(listener.getsockname())
+        yield f"tcp://127.0.0.1:{listener.getsockname()[1]}"
+
+
+def dials_under_way(endpoint: str) -> int:
+    """Return how many sockets of this host try to connect to a port; ours are of IPv6, whatever they dial."""
+    port = f":{int(endpoint.rpartition(':')[2]):04X}"
+    rows = [line.split() for table in ("tcp", "tcp6") for line in Path("/proc/net", table).read_text().splitlines()]
+    return sum(row[2].endswith(port) and row[3] == "02" for row in rows)  # SYN_SENT
+
+
+def test_the_end_of_a_dial_is_not_taken_for_that_of_the_next_one(dialler: Dialler, void: str) -> None:
+    before = dials_under_way(void)
+    assert dialler.link.connect(1, void, MESH, local=True) == ""
+    wait_until(lambda: dials_under_way(void) > before)
+    dialler.link.disconnect(1)
+    assert dialler.link.connect(2, void, MESH, local=True) == ""
+    [(monitor, _)] = dialler.link._monitors
+    assert monitor.poll(1000)
+    assert list(dialler.link.events()) == []
+
+
+def test_who_gave_up_a_dial_hears_first_that_nobody_answered(dialler: Dialler, void: str) -> None:
+    assert dialler.link.connect(1, void, MESH, local=True) == ""
+    [(monitor, _)] = dialler.link._monitors
+    assert not monitor.poll(1100), "the timeout of the core is one second"
