@@ -47,6 +47,8 @@ if TYPE_CHECKING:
 __all__ = ["Dispatcher"]
 
 _METHODS_KEPT = 4096
+_LAST_CHANCE = 2.0
+"""How many times as long as a method takes at most (smoothed time and four deviations) the last attempt has."""
 _RECHECK_S = 0.05
 """How soon to look again, at least, for a better place for a call whose server is in doubt."""
 
@@ -339,11 +341,18 @@ class Dispatcher:
         return now + _RECHECK_S + (now - call.sent_at) / 4
 
     def _patience_until(self, call: PendingCall) -> float:
-        """Return when even a server that answers PINGs loses this call: longer with every attempt."""
+        """Return when even a server that answers PINGs loses this call: longer with every attempt.
+
+        At the latest while there is time for one more attempt, if this one has had as much.
+        """
         config, profile = self._config, call.profile
         assert profile is not None, "set when the call was requested"
-        patience_s = max(config.attempt_min_s, profile.bound_s()) * config.attempt_patience
-        return call.sent_at + max(patience_s, config.attempt_patience_min_s) * call.attempts
+        bound_s = max(config.attempt_min_s, profile.bound_s())
+        patience_s = max(bound_s * config.attempt_patience, config.attempt_patience_min_s) * call.attempts
+        last_chance_s = call.deadline - call.sent_at - _LAST_CHANCE * bound_s
+        if last_chance_s > _LAST_CHANCE * bound_s:
+            patience_s = min(patience_s, last_chance_s)
+        return call.sent_at + patience_s
 
     def _expire(self, call: PendingCall, now: float) -> None:
         waited = f"{now - call.started_at:.3g} s"

@@ -567,6 +567,21 @@ def test_a_server_that_answers_pings_keeps_an_overdue_call_until_patience_ends()
     assert far.cancels == [call.call_id]
 
 
+def test_a_call_leaves_a_server_that_keeps_it_while_there_is_time_for_another() -> None:
+    client = Client(CONFIG)
+    fars = client.join("a"), client.join("b")
+    slow = client.call()
+    client.advance(0.4)
+    holder(slow, *fars).answer(slow)
+    call = client.call(timeout=5.0)
+    far = holder(call, *fars)
+    client.advance(2.5)
+    assert far.cancels == [], "ten times as long as the other call took has not passed"
+    client.advance(2.4)
+    other(far, *fars).answer(call)
+    assert call.error is None
+
+
 def test_patience_with_a_server_shrinks_when_others_have_become_quick() -> None:
     client = Client(CONFIG)
     fars = client.join("a"), client.join("b")
