@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mesh import Client, ClientConfig, ServerView
-from scripts.faults_report import Finding, Report, ms, spread
+from scripts.faults_report import Finding, Report, ms, spread, tail
 from scripts.fleet import Fleet, Node, read_runs
 from scripts.pace import Done, LoopClient, longest_gap_s, pace_of, percentile, steady
 
@@ -78,7 +78,7 @@ class Outage:
     quiet_ms: list[float] = field(default_factory=list)
     """The same in the half second before: what the machine itself does."""
     normal_ms: list[float] = field(default_factory=list)
-    """What each call of the second before a fault took."""
+    """What each call took that ended in the half second before a fault."""
     during_ms: list[float] = field(default_factory=list)
     """What each call took that was open in the second after a fault."""
     moved_ms: list[float] = field(default_factory=list)
@@ -140,9 +140,7 @@ class Outage:
         return [
             Finding("longest gap", max(self.gap_ms), limit, "ms", why),
             Finding("longest gap beyond that of the control", excess, limit, "ms", why),
-            Finding(
-                "a call moved, after the server's process was gone", max(self.late_ms, default=0.0), limit, "ms", why
-            ),
+            Finding("a call moved, after its server was gone", max(self.late_ms, default=0.0), limit, "ms", why),
         ]
 
     def _findings_of_freezes(self) -> list[Finding]:
@@ -153,14 +151,7 @@ class Outage:
         stale = Finding("expired calls run after the thaw", self.stale_runs, 0)
         if self.setting.workers == 1:
             return [Finding("longest gap", max(self.gap_ms), 300.0, "ms", "sequential calls"), out, sent, stale]
-        normal, hedge = percentile(self.normal_ms, 0.99), percentile(self.normal_ms, 0.95)
-        why = f"3 x normal p99 {normal:.1f} + hedge delay {hedge:.1f} ms"
-        return [
-            Finding("p99 during the fault", percentile(self.during_ms, 0.99), round(3 * normal + hedge, 1), "ms", why),
-            out,
-            sent,
-            stale,
-        ]
+        return [tail(self.normal_ms, self.during_ms, "p99 during the fault"), out, sent, stale]
 
 
 def outage(kind: str, setting: Setting, trials: int = 3) -> Outage:
@@ -255,7 +246,7 @@ def _measure(result: Outage, done: list[Done], faults: list[_Fault]) -> None:
     result.errors += [one.error for one in done if one.error]
     result.quiet_ms.append(ms(longest_gap_s(done, at - _WINDOW_S, at)))
     result.gap_ms += [ms(longest_gap_s(done, fault.at, fault.at + _WINDOW_S)) for fault in faults]
-    result.normal_ms += [ms(one.took_s) for one in done if one.finished_at < at]
+    result.normal_ms += [ms(one.took_s) for one in done if at - _WINDOW_S <= one.finished_at < at]
     result.during_ms += [ms(one.took_s) for one in done if one.started_at < at + _DURING_S and one.finished_at >= at]
     by_name = {fault.name: fault for fault in faults}
     for one in done:

@@ -11,9 +11,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-__all__ = ["Finding", "Report", "Result", "as_json", "ms", "print_report", "spread"]
+from mesh import ClientConfig
+from scripts.pace import percentile
 
-_WIDTHS = (7, 44, 12, 12, 44)
+__all__ = ["Finding", "Report", "Result", "as_json", "ms", "print_report", "spread", "tail"]
+
+_WIDTHS = (7, 44, 12, 12, 46)
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,14 @@ class Result(Protocol):
 def ms(seconds: float) -> float:
     """Return milliseconds, to a tenth."""
     return round(seconds * 1000.0, 1)
+
+
+def tail(normal_ms: Sequence[float], during_ms: Sequence[float], what: str) -> Finding:
+    """Hold the slowest hundredth of calls during a fault against that of before, and the delay of a second attempt."""
+    p99, p95 = percentile(normal_ms, 0.99), percentile(normal_ms, 0.95)
+    slack = ms(ClientConfig().hedge_slack_s)
+    why = f"3 x p99 {p99:.1f} + hedge delay (p95 {p95:.1f} + {slack:g})"
+    return Finding(what, percentile(during_ms, 0.99), round(3 * p99 + p95 + slack, 1), "ms", why)
 
 
 def spread(values: Sequence[float]) -> str:
