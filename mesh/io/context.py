@@ -12,6 +12,7 @@ import threading
 import zmq
 
 from mesh.errors import ForkedError
+from mesh.io.descriptors import check_descriptors
 
 __all__ = ["acquire_context", "check_process", "process_mark", "release_context"]
 
@@ -44,8 +45,9 @@ def check_process(mark: int) -> None:
 
 
 def acquire_context() -> zmq.Context[zmq.Socket[bytes]]:
-    """Return the context and hold it."""
+    """Return the context and hold it. Raises ConfigError: too few file descriptors are left for its sockets."""
     global _context, _holders
+    check_descriptors()
     with _lock:
         if _context is None:
             _context = zmq.Context(io_threads=1)

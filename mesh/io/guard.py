@@ -26,6 +26,8 @@ import threading
 import time
 from collections.abc import Iterable, Iterator
 
+from mesh.io.descriptors import count_descriptors, raise_descriptors
+
 __all__ = ["Ports", "is_bomb", "unwatch", "watch"]
 
 _TICK_S = 0.05
@@ -39,7 +41,6 @@ _RUN_MIN = 64
 """So many short unfinished frames in a row are a bomb."""
 _SETTLE_S = 0.2
 """Time for libzmq to drop what a peer that was cut has sent."""
-_DESCRIPTORS_WANTED = 65536
 _FILLED = 0.75
 """Share of the descriptors beyond which connections are shed."""
 _SHED = 0.25
@@ -79,7 +80,7 @@ class _Guard:
         self._statm = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
         self._floor = self._resident()
         self._settled_at = 0.0
-        self._descriptors_max = _raise_descriptors()
+        self._descriptors_max = raise_descriptors()
         self._thread = threading.Thread(target=self._run, name="mesh-guard", daemon=True)
         self._thread.start()
 
@@ -95,7 +96,7 @@ class _Guard:
 
     def look(self) -> None:
         """Look once, and cut whom it hits."""
-        if _descriptors() > _FILLED * self._descriptors_max:
+        if count_descriptors() > _FILLED * self._descriptors_max:
             self._shed()
         self._look_at_memory()
 
@@ -168,23 +169,6 @@ class _Guard:
             return [int(name) for name in os.listdir("/proc/self/fd")]
         except OSError:  # there is no descriptor left to list them with
             return range(self._descriptors_max)
-
-
-def _raise_descriptors() -> int:
-    """Have as many descriptors as the system allows, within reason, and return how many that are."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = min(_DESCRIPTORS_WANTED, hard) if hard != resource.RLIM_INFINITY else _DESCRIPTORS_WANTED
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        with contextlib.suppress(OSError, ValueError):
-            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-            return wanted
-        return soft
-    return wanted
-
-
-def _descriptors() -> int:
-    """Return how many descriptors are open."""
-    return os.stat("/proc/self/fd").st_size or len(os.listdir("/proc/self/fd"))  # Linux counts them since 6.2
 
 
 def _trim() -> None:
