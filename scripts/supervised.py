@@ -65,7 +65,7 @@ class Supervised:
         return Client(servers=[], realm=self.realm, interfaces=[LOOPBACK])
 
     def wait_for(
-        self, event: str, count: int = 1, since: int = 0, deadline_s: float = 10.0, **facts: object
+        self, event: str, count: int = 1, since: int = 0, deadline_s: float = 20.0, **facts: object
     ) -> list[dict[str, Any]]:
         """Return the first `count` events of a kind, and with these facts, of those after number `since`.
 

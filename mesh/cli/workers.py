@@ -9,6 +9,7 @@ import secrets
 import sys
 from typing import Any, TextIO
 
+from mesh import ConfigError
 from mesh.cli.exits import UsageError
 from mesh.cli.options import interfaces_of
 from mesh.cli.text import compact, complain, printable
@@ -19,7 +20,7 @@ from mesh.workers.messages import Setup
 from mesh.workers.policy import WorkerPolicy
 from mesh.workers.shell import Supervisor
 
-__all__ = ["add_worker_options", "check_no_worker_options", "supervise"]
+__all__ = ["Teller", "add_worker_options", "check_no_worker_options", "supervise"]
 
 _DEFAULT = WorkerPolicy()
 _SIZE = re.compile(r"(\d+)([KMGT]?)(?:i?B)?", re.IGNORECASE)
@@ -95,7 +96,13 @@ def supervise(args: argparse.Namespace) -> int:
             f"and each worker adds the same number to both"
         )
     interfaces = interfaces_of(args)
-    policy = WorkerPolicy(count=args.workers, **given)
+    try:
+        policy = WorkerPolicy(count=args.workers, **given)
+    except ConfigError as error:
+        text = str(error)
+        for name, field in _OPTIONS.items():
+            text = text.replace(f"WorkerPolicy.{field} ", f"--{name.replace('_', '-')} ")
+        raise UsageError(text) from None
     setup = Setup(
         targets=tuple(args.targets),
         bind=args.bind,
@@ -107,7 +114,7 @@ def supervise(args: argparse.Namespace) -> int:
         beat_s=policy.beat_s,
         hang_s=policy.hang_s,
     )
-    teller = _Teller(args.json)
+    teller = Teller(args.json)
     notifier = Notifier(os.environ)
     supervisor = Supervisor(policy, python("mesh.cli.worker"), setup, ports, teller.say, teller.pass_on, notifier)
     finish = supervisor.run()
@@ -117,7 +124,7 @@ def supervise(args: argparse.Namespace) -> int:
     return finish.code
 
 
-class _Teller:
+class Teller:
     """Writes what is to be known: sentences for people, or one JSON object a line for programs.
 
     An output that nobody reads any more is no reason to stop serving.
@@ -157,10 +164,9 @@ def _count(text: str) -> int:
     """Read a number of workers."""
     if text == "auto":
         return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    number = int(text)
-    if not 1 <= number <= 1024:
-        raise argparse.ArgumentTypeError(f"{text} is no number from 1 to 1024, and not 'auto'")
-    return number
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= 1024:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 to 1024, and not 'auto'")
+    return int(text)
 
 
 def _octets(text: str) -> int:

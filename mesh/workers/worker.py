@@ -45,7 +45,7 @@ from mesh.workers.messages import (
 )
 from mesh.workers.recorder import Recorder
 
-__all__ = ["Worker", "resident_octets"]
+__all__ = ["GatedRunner", "Worker", "resident_octets"]
 
 _log = logging.getLogger("mesh")
 _STACKS_AT = 0.8
@@ -125,7 +125,7 @@ class Worker:
         self._gate.learn(message.doubts, time.monotonic())
         parts = self._parts(message.slot, message.offset)
         link = parts.bind()
-        runner = _GatedRunner(parts.runner(), self._gate)
+        runner = GatedRunner(parts.runner(), self._gate)
         self._host = ThreadHost(
             parts.core(), link, runner, parts.config.limits, parts.threads(), _log_notice, self._gate
         )
@@ -203,7 +203,7 @@ class Worker:
         self._line.send(Beat(resident_octets(), self._gate.ended))
 
 
-class _GatedRunner:
+class GatedRunner:
     """Runs handlers, unless the gate has refused the call."""
 
     def __init__(self, runner: Runner, gate: Gate) -> None:

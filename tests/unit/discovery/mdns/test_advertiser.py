@@ -214,3 +214,16 @@ def test_a_wildcard_follows_a_change_of_interfaces(wire: socket.socket) -> None:
     }
     assert addresses[socket.inet_aton("10.0.0.1")] > 0
     assert addresses[socket.inet_aton("127.0.0.1")] == 0
+
+
+def test_a_goodbye_is_said_for_a_peer_that_could_not(wire: socket.socket) -> None:
+    with MdnsAdvertiser(LOOPBACK, TYPE) as advertiser:
+        advertiser.start(PEER)
+        hear(wire, "One")
+        advertiser.bury(replace(PEER, peer_id="p2", name="Two"))
+        packet, _ = hear(wire, "Two")
+        assert {record.ttl for record in packet.answers()} == {0}
+        gone = {record.alias for record in packet.answers() if isinstance(record, DNSPointer)}
+        assert len(gone) == 1
+        assert gone.pop().startswith("Two")
+        assert [record.ttl for record in ask(TYPE, _TYPE_PTR).answers() if isinstance(record, DNSPointer)] != []
