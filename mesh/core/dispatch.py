@@ -49,6 +49,7 @@ __all__ = ["Dispatcher"]
 _METHODS_KEPT = 4096
 _LAST_CHANCE = 2.0
 """How many times as long as a method takes at most (smoothed time and four deviations) the last attempt has."""
+_OVERLOAD_S = 1.0
 _RECHECK_S = 0.05
 """How soon to look again, at least, for a better place for a call whose server is in doubt."""
 
@@ -77,6 +78,8 @@ class Dispatcher:
         self._attempts = attempts
         self._key_prefix = rng.randbytes(10)
         self._profiles: dict[str, MethodProfile] = {}
+        self._newest_until = 0.0
+        """Calls have waited in vain for room at servers: until then the newest goes first."""
         self._queues: dict[str, dict[int, PendingCall]] = {}
         """Calls that wait: by service, by `@peer`, or by `=` and the id of the only server that may have them."""
         self.calls: int = 0
@@ -226,7 +229,9 @@ class Dispatcher:
         for name in names:
             queue = self._queues.get(name)
             while queue and server.pool != NONE and server.active is not None:
-                call = next((call for call in queue.values() if self._router.may_take(call, server)), None)
+                # Under overload the oldest would be answered too late: see `Lane` of the server.
+                order = reversed(queue.values()) if now < self._newest_until else queue.values()
+                call = next((call for call in order if self._router.may_take(call, server)), None)
                 if call is None:
                     break
                 self._unqueue(call)
@@ -369,6 +374,7 @@ class Dispatcher:
         elif call.attempts:
             error = CallTimeout(f"{call.method}: no server answered within {waited}.")
         elif self.is_full(call):
+            self._newest_until = now + _OVERLOAD_S
             error = Overloaded(f"{call.method}: every server had all the calls that it takes, for {waited}.")
         else:
             error = NoServer(f"{call.method}: no server within {waited}. {self.describe(call, now)}")

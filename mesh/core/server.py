@@ -345,8 +345,8 @@ class ServerCore:
         lane = work.lane
         lane.running -= 1
         while lane.waiting and lane.running < lane.limit:
-            work = lane.waiting.popleft()
-            if work.cancelled or (work.deadline is not None and now > work.deadline):
+            work, given_up = lane.take(now)
+            if given_up:
                 self._drop(work)
             else:
                 self._start(work, lane, now)

@@ -13,16 +13,42 @@ if TYPE_CHECKING:
 __all__ = ["Lane", "Work"]
 
 
-class Lane:
-    """Calls of methods that run in the same place: so many at a time, the others wait in order."""
+_OVERLOAD_S = 1.0
+"""So long after a call has waited in vain the newest goes first."""
 
-    __slots__ = ("limit", "name", "running", "waiting")
+
+class Lane:
+    """Calls of methods that run in the same place: so many at a time, the others wait in order.
+
+    Under overload the oldest has waited for nearly its whole deadline, and would be answered too late: all the work
+    would be done for callers that have just left. So as long as calls wait in vain, the newest goes first (adaptive
+    LIFO: Maurer, "Fail at Scale", ACM Queue 2015).
+    """
+
+    __slots__ = ("_newest_until", "_turn", "limit", "name", "running", "waiting")
 
     def __init__(self, name: str, limit: int) -> None:
         self.name: str = name
         self.limit: int = limit
         self.running: int = 0
         self.waiting: deque[Work] = deque()
+        self._newest_until = 0.0
+        self._turn = False
+
+    def take(self, now: float) -> tuple[Work, bool]:
+        """Take out the next call that waits, of which there is one; return whether its caller has given up."""
+        oldest = self.waiting[0]
+        if oldest.deadline is not None and now > oldest.deadline:
+            self._newest_until = now + _OVERLOAD_S
+            return self.waiting.popleft(), True
+        if now >= self._newest_until or oldest.cancelled:
+            return self.waiting.popleft(), oldest.cancelled
+        if oldest.deadline is None:  # it would wait for ever
+            self._turn = not self._turn
+            if self._turn:
+                return self.waiting.popleft(), False
+        newest = self.waiting.pop()
+        return newest, newest.cancelled or (newest.deadline is not None and now > newest.deadline)
 
 
 _NOWHERE = Lane("", 0)
