@@ -94,7 +94,7 @@ class ClientConfig:
     retry_ratio: float = 0.2
     """Retries that may follow a doubtful attempt, as a share of calls (Finagle's retry budget)."""
     retry_min_per_s: float = 10.0
-    """Retries a second that are always allowed on top."""
+    """Retries a second that are allowed where that is more."""
     hedge_ratio: float = 0.1
     """Second attempts at another server, while the first is still out, as a share of calls: for methods that may be
     repeated, once per call, paid from the retry budget, and the loser is cancelled. 0 turns them off."""

@@ -1,4 +1,4 @@
-"""The retry budget: 20 % of calls, and 10 a second on top (Finagle's RetryBudget).
+"""The retry budget: 20 % of calls, or 10 a second where that is more (after Finagle's RetryBudget).
 
 It bounds what failover may add to a mesh whose servers are all slow. A lost connection or a refusal while draining
 does not draw on it: there the first attempt has left no load behind. A hedge is a retry that nothing has gone wrong
@@ -9,6 +9,8 @@ from __future__ import annotations
 
 __all__ = ["RetryBudget"]
 
+_FLOOR_EVERY_S = 0.1
+"""How often it is seen whether calls have paid less than the floor."""
 _WINDOW_S = 10.0
 """Unused tokens are worth this many seconds of calls, not more."""
 
@@ -16,7 +18,18 @@ _WINDOW_S = 10.0
 class RetryBudget:
     """A token bucket that calls fill and doubtful retries empty."""
 
-    __slots__ = ("_at", "_floor_per_s", "_hedge_ratio", "_hedges", "_max", "_ratio", "_tokens", "calls", "spent")
+    __slots__ = (
+        "_at",
+        "_floor_per_s",
+        "_hedge_ratio",
+        "_hedges",
+        "_max",
+        "_paid",
+        "_ratio",
+        "_tokens",
+        "calls",
+        "spent",
+    )
 
     def __init__(self, ratio: float, min_per_s: float, hedge_ratio: float = 0.0) -> None:
         """Args: ratio of retries to calls; retries a second that are always allowed; ratio of hedges to calls."""
@@ -27,6 +40,8 @@ class RetryBudget:
         self._max = max(1.0, min_per_s * _WINDOW_S)
         self._tokens = self._max if min_per_s > 0 else 0.0
         self._at = 0.0
+        self._paid = 0.0
+        """What calls have paid since the last look at the floor."""
         self.calls: int = 0
         """Calls that were made since the last look; whoever makes one counts it here."""
         self.spent: int = 0
@@ -54,13 +69,19 @@ class RetryBudget:
         self._refill(now)
         if self._tokens >= 1.0:
             return 0.0
-        return (1.0 - self._tokens) / self._floor_per_s if self._floor_per_s > 0 else None
+        if self._floor_per_s <= 0:
+            return None
+        return self._at - now + max((1.0 - self._tokens) / self._floor_per_s, _FLOOR_EVERY_S)
 
     def _refill(self, now: float) -> None:
         gained = self.calls * self._ratio
         self._hedges = min(self._max, self._hedges + self.calls * self._hedge_ratio)
         self.calls = 0
-        if now > self._at:
-            gained += (now - self._at) * self._floor_per_s if self._at else 0.0
+        self._paid += gained
+        passed_s = now - self._at
+        if passed_s >= _FLOOR_EVERY_S:
+            if self._at:
+                gained += max(0.0, passed_s * self._floor_per_s - self._paid)
             self._at = now
+            self._paid = 0.0
         self._tokens = min(self._max, self._tokens + gained)

@@ -69,3 +69,13 @@ def test_without_a_ratio_there_are_no_hedges() -> None:
     budget = RetryBudget(0.2, 10.0)
     budget.calls += 1000
     assert not budget.withdraw_hedge(5.0)
+
+
+def test_the_floor_comes_not_on_top_of_what_calls_pay() -> None:
+    budget = RetryBudget(0.2, 10.0)
+    spend(budget, 5.0)
+    paid = 0
+    for step in range(1, 101):  # 100 calls a second
+        budget.calls += 1
+        paid += spend(budget, 5.0 + step / 100)
+    assert 19 <= paid <= 21
