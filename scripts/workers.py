@@ -44,6 +44,8 @@ class Toll:
     """Calls that ran in each worker that was killed."""
     replaced_s: list[float] = field(default_factory=list)
     """From each kill until its replacement had answered a PING."""
+    serving_s: list[float] = field(default_factory=list)
+    """From the supervisor's notice of each death until the replacement served; the rest is the client's finding it."""
     slowest_s: float = 0.0
     """The slowest call."""
 
@@ -54,16 +56,21 @@ class Toll:
 
     def figures(self) -> dict[str, Any]:
         """Return what is to be printed."""
-        late = [percentile(self.replaced_s, share) for share in (0.5, 0.99, 1.0)]
+        shares = {"p50": 0.5, "p99": 0.99, "max": 1.0}
         return {
             "kills": self.kills,
             "kills_mid_call": sum(ran > 0 for ran in self.ran),
             "calls": self.calls,
             "lost": len(self.errors),
             "errors": sorted(set(self.errors))[:5],
-            **{f"replaced_{name}_ms": round(s * 1000, 1) for name, s in zip(("p50", "p99", "max"), late, strict=True)},
-            "slowest_call_ms": round(self.slowest_s * 1000, 1),
+            **{f"replaced_{name}_ms": _ms(percentile(self.replaced_s, share)) for name, share in shares.items()},
+            **{f"serving_{name}_ms": _ms(percentile(self.serving_s, share)) for name, share in shares.items()},
+            "slowest_call_ms": _ms(self.slowest_s),
         }
+
+
+def _ms(seconds: float) -> float:
+    return round(seconds * 1000, 1)
 
 
 def kill_workers(
@@ -94,6 +101,7 @@ def kill_workers(
         toll.calls = len(pace.done)
         toll.errors = [one.error for one in pace.done if one.error]
         toll.slowest_s = max(one.took_s for one in pace.done)
+        toll.serving_s = [one["after_s"] for one in supervised.wait_for("serving", workers + kills)[workers:]]
         toll.ran = [one["running"] for one in supervised.wait_for("died", count=kills)]
     return toll
 

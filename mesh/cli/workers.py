@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
+import queue
 import re
 import secrets
 import sys
-from typing import Any, TextIO
+import threading
+from types import TracebackType
+from typing import Any, Self, TextIO
 
 from mesh import ConfigError
 from mesh.cli.exits import UsageError
@@ -25,6 +29,9 @@ __all__ = ["Teller", "add_worker_options", "check_no_worker_options", "supervise
 _DEFAULT = WorkerPolicy()
 _SIZE = re.compile(r"(\d+)([KMGT]?)(?:i?B)?", re.IGNORECASE)
 _PORT = re.compile(r".*:0*[1-9]\d*")
+_LINES_MAX = 10_000
+"""Lines that wait for somebody to read."""
+_LAST_LINES_S = 1.0
 _OPTIONS = {
     "hang_timeout": "hang_s",
     "start_timeout": "start_s",
@@ -114,10 +121,10 @@ def supervise(args: argparse.Namespace) -> int:
         beat_s=policy.beat_s,
         hang_s=policy.hang_s,
     )
-    teller = Teller(args.json)
     notifier = Notifier(os.environ)
-    supervisor = Supervisor(policy, python("mesh.cli.worker"), setup, ports, teller.say, teller.pass_on, notifier)
-    finish = supervisor.run()
+    with Teller(args.json) as teller:
+        command = python("mesh.cli.worker")
+        finish = Supervisor(policy, command, setup, ports, teller.say, teller.pass_on, notifier).run()
     notifier.close()
     if finish.sentence:
         complain(finish.sentence)
@@ -127,11 +134,14 @@ def supervise(args: argparse.Namespace) -> int:
 class Teller:
     """Writes what is to be known: sentences for people, or one JSON object a line for programs.
 
-    An output that nobody reads any more is no reason to stop serving.
+    In a thread of its own, until the end of the `with` block: somebody who does not read the output, or went away, must
+    not keep a supervisor from its work. What does not fit into the queue meanwhile is dropped.
     """
 
     def __init__(self, json: bool) -> None:
         self._json = json
+        self._lines: queue.Queue[tuple[str, TextIO] | None] = queue.Queue(_LINES_MAX)
+        self._thread = threading.Thread(target=self._work, name="mesh-teller", daemon=True)
 
     def say(self, say: Say) -> None:
         """Write what the supervisor says."""
@@ -148,12 +158,30 @@ class Teller:
         else:
             self._write(f"[{worker}] {line}", _stream(output == "stderr"))
 
-    @staticmethod
-    def _write(line: str, stream: TextIO) -> None:
-        try:
-            print(line, file=stream, flush=True)
-        except OSError:
-            pass
+    def __enter__(self) -> Self:
+        """Begin to write."""
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Write what is left, if somebody reads it."""
+        with contextlib.suppress(queue.Full):
+            self._lines.put(None, timeout=_LAST_LINES_S)
+            self._thread.join(_LAST_LINES_S)
+
+    def _write(self, line: str, stream: TextIO) -> None:
+        with contextlib.suppress(queue.Full):
+            self._lines.put_nowait((line, stream))
+
+    def _work(self) -> None:
+        while (entry := self._lines.get()) is not None:
+            line, stream = entry
+            try:
+                print(line, file=stream, flush=True)
+            except OSError:  # nobody reads it any more
+                pass
 
 
 def _stream(trouble: bool) -> TextIO:

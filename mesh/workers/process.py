@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 
 from mesh.workers.messages import Failed
+from mesh.workers.policy import WorkerPolicy
 
 __all__ = ["Process", "Slot", "Stage"]
 
@@ -91,6 +92,17 @@ class Process:
     def label(self) -> str:
         """What to call it."""
         return self.name or (f"worker {self.slot.number}" if self.slot is not None else f"spare {self.number}")
+
+    def due(self, policy: WorkerPolicy) -> tuple[float, str]:
+        """Return when it is to be killed unless something happens, and what is to be said then."""
+        if self.stage is Stage.LOADING:
+            return self.since + policy.start_s, f"did not load the application within {policy.start_s:g} s"
+        silent = self.heard_at + policy.hang_s, f"gave no sign of life for {policy.hang_s:g} s, and is killed"
+        if self.stage is Stage.STARTING:
+            return min(silent, (self.since + policy.start_s, f"did not come to serve within {policy.start_s:g} s"))
+        if self.stage is Stage.DRAINING:
+            return min(silent, (self.since + policy.drain_s, f"did not drain within {policy.drain_s:g} s"))
+        return silent
 
     def move(self, stage: Stage, now: float) -> None:
         """Enter a stage."""

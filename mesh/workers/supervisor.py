@@ -124,7 +124,7 @@ class SupervisorCore:
 
     def deadline(self) -> float | None:
         """Return when the next Tick is due, None if nothing but an event will change anything."""
-        times = [self._clock_of(process)[0] for process in self._live()]
+        times = [process.due(self._policy)[0] for process in self._live()]
         times += [at for at in (self._load_at, *(slot.not_before for slot in self._slots)) if at > self._now]
         lifted_at = self._suspects.deadline()
         return min(times if lifted_at is None else [*times, lifted_at], default=None)
@@ -274,21 +274,9 @@ class SupervisorCore:
             if process.stage in (Stage.LOADING, Stage.DRAINING):
                 process.since = now
 
-    def _clock_of(self, process: Process) -> tuple[float, str]:
-        """Return when a process is to be killed unless something happens, and what is to be said then."""
-        policy = self._policy
-        if process.stage is Stage.LOADING:
-            return process.since + policy.start_s, f"did not load the application within {policy.start_s:g} s"
-        silent = process.heard_at + policy.hang_s, f"gave no sign of life for {policy.hang_s:g} s"
-        if process.stage is Stage.STARTING:
-            return min(silent, (process.since + policy.start_s, f"did not come to serve within {policy.start_s:g} s"))
-        if process.stage is Stage.DRAINING:
-            return min(silent, (process.since + policy.drain_s, f"did not drain within {policy.drain_s:g} s"))
-        return silent
-
     def _look_at_clocks(self, now: float) -> None:
         for process in list(self._live()):
-            due, why = self._clock_of(process)
+            due, why = process.due(self._policy)
             if now >= due:
                 process.hung = process.stage is not Stage.LOADING and now >= process.heard_at + self._policy.hang_s
                 self._kill(process, now, why)

@@ -63,6 +63,8 @@ class Worker:
     """
 
     def __init__(self, line: int, record: int) -> None:
+        for descriptor in (line, record):  # no business of programs that the application starts
+            os.set_inheritable(descriptor, False)
         self._line = worker_line(socket.socket(fileno=line))
         self._poller = Poller()
         self._poller.add(self._line.descriptor)

@@ -103,7 +103,7 @@ def test_a_worker_whose_loop_is_stuck_is_replaced_and_a_busy_one_is_not(app: Pat
             busy = pool.submit(client.call, "app.nap", 2.5, peer="w-2", timeout=9.0)
             spinning = pool.submit(client.call, "app.spin", peer="w-1", timeout=9.0)
             [died] = supervised.wait_for("died", pid=first)
-            assert died["text"] == "w-1 gave no sign of life for 1.5 s"
+            assert died["text"] == "w-1 gave no sign of life for 1.5 s, and is killed"
             with pytest.raises(OutcomeUnknown):
                 spinning.result()
             assert busy.result() == second

@@ -7,6 +7,7 @@ import io
 import json
 import os
 import sys
+import threading
 
 import pytest
 
@@ -51,11 +52,12 @@ def test_auto_is_as_many_workers_as_processors_may_be_used() -> None:
 
 def test_people_read_sentences_and_programs_read_events(capsys: pytest.CaptureFixture[str]) -> None:
     died = Say("died", "w-1 was ended by SIGKILL", True, {"name": "w-1", "pid": 7, "running": 2})
-    for teller in (Teller(json=False), Teller(json=True)):
-        teller.say(Say("loaded", "", False, {"pid": 7}))
-        teller.say(died)
-        teller.pass_on("w-1", "stdout", "hello")
-        teller.pass_on("w-1", "stderr", "oh")
+    for as_json in (False, True):
+        with Teller(as_json) as teller:
+            teller.say(Say("loaded", "", False, {"pid": 7}))
+            teller.say(died)
+            teller.pass_on("w-1", "stdout", "hello")
+            teller.pass_on("w-1", "stderr", "oh")
     out, err = capsys.readouterr()
     first, *events = out.splitlines()
     assert first == "[w-1] hello"
@@ -68,10 +70,30 @@ def test_people_read_sentences_and_programs_read_events(capsys: pytest.CaptureFi
     ]
 
 
-def test_an_output_that_nobody_reads_does_not_end_a_supervisor(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_output_whose_reader_is_gone_does_not_end_a_supervisor(monkeypatch: pytest.MonkeyPatch) -> None:
     class Gone(io.StringIO):
         def write(self, text: str) -> int:
             raise BrokenPipeError
 
     monkeypatch.setattr(sys, "stdout", Gone())
-    Teller(json=True).say(Say("loaded", ""))
+    monkeypatch.setattr(sys, "stderr", told := io.StringIO())
+    with Teller(json=False) as teller:
+        teller.pass_on("w-1", "stdout", "hello")
+        teller.pass_on("w-1", "stderr", "oh")
+    assert told.getvalue() == "[w-1] oh\n"
+
+
+def test_an_output_that_nobody_reads_does_not_hold_a_supervisor_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    read = threading.Event()
+
+    class Stuck(io.StringIO):
+        def write(self, text: str) -> int:
+            read.wait(10.0)
+            return super().write(text)
+
+    monkeypatch.setattr(sys, "stdout", stuck := Stuck())
+    with Teller(json=False) as teller:
+        for number in range(20_000):
+            teller.pass_on("w-1", "stdout", str(number))
+        read.set()
+    assert 10_000 <= stuck.getvalue().count("\n") <= 10_010

@@ -45,6 +45,8 @@ def test_marks_tell_methods_bodies_and_frames_apart(record: int) -> None:
     calls = [work("s.a", b"xy"), work("s.b", b"xy"), work("s.a", b"x", b"y"), work("s.a"), work("s.a", b"")]
     assert len({recorder.mark(call) for call in calls}) == len(calls)
     assert recorder.mark(work("s.a", b"xy")) == recorder.mark(calls[0])
+    large = [bytes(1 << 20), bytes(1 << 20) + b"x", b"x" + bytes((1 << 20) - 1), bytes((1 << 20) - 1) + b"x"]
+    assert len({recorder.mark(work("s.a", body)) for body in large}) == len(large)
     recorder.close()
 
 

@@ -90,7 +90,7 @@ def test_a_silent_worker_is_killed_and_replaced_before_it_is_gone(floor: Floor) 
     floor.advance(0.02, 2)
     assert floor.killed == {2}
     assert floor.fakes[4].activated is not None
-    assert floor.heard("died") == ["calc-2 gave no sign of life for 5 s"]
+    assert floor.heard("died") == ["calc-2 gave no sign of life for 5 s, and is killed"]
     floor.die(2, KILL, "x")
     assert floor.fakes[1].doubts["x"].deaths == 1  # it hung on one of these
 
