@@ -6,6 +6,7 @@ encoded. Calls that are still in the outbox when the link is lost are reported a
 
 from __future__ import annotations
 
+import dataclasses
 import random
 from collections.abc import Callable
 
@@ -14,67 +15,108 @@ from mesh.core.actions import ClientAction, Connect, Disconnect, Finish, Notice,
 from mesh.core.calls import PendingCall, Watch
 from mesh.core.client import ClientCore
 from mesh.core.events import ClientEvent, LinkDown, LinkUp, Received, Tick
-from mesh.core.wire import Call, Ping, Pong, Record, decode, encode
-from mesh.sim.clock import VirtualClock
+from mesh.core.wire import Call, Cancel, Record, encode
 from mesh.sim.history import History, Written
-from mesh.sim.network import Link, VirtualNetwork
+from mesh.sim.link import Link
+from mesh.sim.network import VirtualNetwork
 from mesh.sim.process import TIMER, Process
 
 __all__ = ["SimClient"]
 
 _FOREVER = float("inf")
+_ROUNDING_S = 1e-9
+_AT_A_TIME_MAX = 2
+"""Attempts of one call that nobody has cancelled: one, and a hedge."""
+_OTHER_RECORDS_MAX = 64
+"""Records in an outbox beside calls and what cancels them: PINGs, until a dead connection is dialled anew."""
 
 
 class _Outbox:
-    __slots__ = ("frames", "link", "pings", "records", "rtt_s")
+    __slots__ = ("frames", "link", "records")
 
     def __init__(self, link: Link) -> None:
         self.link = link
         self.records: list[Record] = []
         self.frames: tuple[list[bytes], int] | None = None
         """The next message, encoded and refused, and how many records it carries."""
-        self.pings: dict[int, float] = {}
-        self.rtt_s = _FOREVER
-        """Shortest round trip there was; the server's clock is known as exactly as that."""
 
 
 class SimClient:
-    """One client process."""
+    """One client, through all the lives of its process."""
+
+    core: ClientCore
 
     def __init__(
         self,
-        name: str,
-        clock: VirtualClock,
+        process: Process,
         network: VirtualNetwork,
         config: ClientConfig,
         rng: random.Random,
         history: History,
         on_finish: Callable[[PendingCall], None],
     ) -> None:
-        self.name = name
-        self.process: Process = Process(name, clock)
-        self.core: ClientCore = ClientCore(config, rng)
-        self._clock = clock
+        self.name: str = process.name
+        self.process = process
         self._network = network
+        self._clock = network.clock
+        self._config = config
         self._limits = config.limits
+        self._rng = rng
         self._history = history
         self._on_finish = on_finish
+        self._begin()
+
+    def _begin(self) -> None:
+        self.core = ClientCore(self._config, self._rng)
+        self.began_at: float = self.process.now
+        """When this life of it began, on its clock."""
         self._outboxes: dict[int, _Outbox] = {}
         self._dirty: dict[int, _Outbox] = {}
+        self._holders: dict[int, list[int]] = {}
+        """By call: connections that were given it, and no CANCEL since."""
+        self._now = 0.0
         self._wake_at = _FOREVER
+
+    def start(self) -> None:
+        """Begin another life."""
+        self.process.start()
+        self._begin()
+
+    def kill(self) -> None:
+        """End it without a word: the kernel closes its connections."""
+        self.count()
+        self.process.kill()
+        for outbox in self._outboxes.values():
+            outbox.link.close()
+
+    def count(self) -> None:
+        """Add what this life has counted to the history."""
+        self._history.counted.update(dataclasses.asdict(self.core.counters()))
 
     def turn(self, event: ClientEvent) -> None:
         """Tell the core what happened, perform what it answers, send what gathered, and wait for its deadline."""
-        self._perform(self.core.handle(event, self._clock.now))
-        self._flush()
-        due = self.core.deadline()
+        core = self.core
+        now = self._clock.now - self.process.behind_s
+        if now < self._now:
+            now = self._now  # what sleep takes from a clock leaves rounding errors
+        self._now = now
+        actions = core.handle(event, now)
+        if actions:
+            self._perform(actions)
+        if self._dirty:
+            self._flush()
+        due = core.deadline()
         if due is not None and due < self._wake_at:
-            self._wake_at = due
-            self.process.at(due, self._wake, due)
+            self._set_alarm(due)
 
     def unsent(self) -> int:
         """Return how many records wait in outboxes."""
         return sum(len(outbox.records) for outbox in self._outboxes.values())
+
+    def reaches(self, conn_id: int) -> bool:
+        """Return whether a server still holds the other end of a connection."""
+        outbox = self._outboxes.get(conn_id)
+        return outbox is not None and outbox.link.server is not None
 
     # -- what the network says
 
@@ -93,11 +135,6 @@ class SimClient:
 
     def receive(self, conn_id: int, frames: list[bytes]) -> None:
         """A message has come."""
-        outbox = self._outboxes[conn_id]
-        if outbox.pings:
-            for record in decode(frames, self._limits).records:
-                if type(record) is Pong and record.nonce in outbox.pings:
-                    outbox.rtt_s = min(outbox.rtt_s, self._clock.now - outbox.pings.pop(record.nonce))
         self.turn(Received(conn_id, frames))
 
     def room(self) -> None:
@@ -108,19 +145,22 @@ class SimClient:
 
     def _perform(self, actions: list[ClientAction]) -> None:
         for action in actions:
-            if type(action) is Send:
-                self._gather(action.conn_id, action.record)
-            elif type(action) is Connect:
-                link = self._network.dial(self, action.conn_id, action.address)
-                self._outboxes[action.conn_id] = _Outbox(link)
-            elif type(action) is Disconnect:
-                self._dirty.pop(action.conn_id, None)
-                self._outboxes.pop(action.conn_id).link.close()
-            elif type(action) is Finish:
-                if not isinstance(action.call, Watch):
-                    self._on_finish(action.call)
-            elif type(action) is Notice:
-                self._history.say(f"{self.name} notes: {action.text}")
+            kind = type(action)
+            if kind is Send:
+                self._gather(action.conn_id, action.record)  # type: ignore[union-attr]
+            elif kind is Connect:
+                link = self._network.dial(self, action.conn_id, action.address)  # type: ignore[union-attr]
+                self._outboxes[action.conn_id] = _Outbox(link)  # type: ignore[union-attr]
+            elif kind is Disconnect:
+                self._dirty.pop(action.conn_id, None)  # type: ignore[union-attr]
+                self._outboxes.pop(action.conn_id).link.close()  # type: ignore[union-attr]
+            elif kind is Finish:
+                call = action.call  # type: ignore[union-attr]
+                if not isinstance(call, Watch):
+                    self._holders.pop(call.call_id, None)
+                    self._on_finish(call)
+            elif kind is Notice:
+                self._history.say(f"{self.name} notes: {action.text}")  # type: ignore[union-attr]
             else:
                 raise AssertionError(f"the simulator has no servers that need {action}")
 
@@ -129,30 +169,75 @@ class SimClient:
         outbox.records.append(record)
         self._dirty[conn_id] = outbox
         if type(record) is Call:
-            body = record.body if type(record.body) is bytes else b""
-            call = body.partition(b" ")[0].decode()
-            self._history.written[call, record.attempt] = Written(self._clock.now, call, outbox.rtt_s)
-        elif type(record) is Ping:
-            outbox.pings[record.nonce] = self._clock.now
+            self._wrote(conn_id, outbox, record)
+        elif type(record) is Cancel:
+            holders = self._holders.get(record.call_id, [])
+            if conn_id in holders:
+                holders.remove(conn_id)
+
+    def _wrote(self, conn_id: int, outbox: _Outbox, record: Call) -> None:
+        """Note an attempt, and what is wrong with it: more at a time, or at one server, than there may be."""
+        history, process, conns = self._history, self.process, self.core._links.conns
+        conn = conns.get(conn_id)
+        body = record.body if isinstance(record.body, bytes) else b""
+        call = body.partition(b" ")[0].decode()
+        history.written[call, record.attempt] = Written(
+            process.now + process.behind_s,
+            call,
+            outbox.link.host,
+            history.asked[call].deadline + process.behind_s,
+            2.0 * conn.clock_error_s if conn is not None and record.boot else 0.0,
+        )
+        if conn is None:
+            return  # lost in the same turn
+        holders = self._holders.setdefault(record.call_id, [])
+        if holders:
+            holders[:] = [held for held in holders if held in conns and record.call_id in conns[held].inflight]
+        if conn_id not in holders:
+            holders.append(conn_id)
+        if len(holders) > _AT_A_TIME_MAX:
+            history.broken.append(f"{call} is at {len(holders)} servers at a time")
+        if len(conn.inflight) > conn.server.window:
+            held, most = len(conn.inflight), conn.server.window
+            history.broken.append(f"{self.name} has {held} calls at {conn.server.name}; its window is {most}")
+        if len(outbox.records) > 2 * self._config.window_max + _OTHER_RECORDS_MAX:
+            history.broken.append(f"{self.name} has {len(outbox.records)} records to send to {conn.server.name}")
 
     def _flush(self) -> None:
         for conn_id, outbox in list(self._dirty.items()):
-            if not outbox.link.open:
-                outbox.link.close()
+            link, records = outbox.link, outbox.records
+            if not link.open:
+                link.close()
                 self.link_lost(conn_id, "unreachable")
                 continue
-            while outbox.records:
-                frames, count = outbox.frames or encode(outbox.records, self._limits)
-                if not outbox.link.up.send(frames):
+            while records:
+                frames, count = outbox.frames or encode(records, self._limits)
+                if not link.up.send(frames):
                     outbox.frames = (frames, count)
                     break
                 outbox.frames = None
-                del outbox.records[:count]
+                del records[:count]
             else:
                 self._dirty.pop(conn_id, None)
 
-    def _wake(self, due: float) -> None:
-        if due != self._wake_at:
+    def _set_alarm(self, due: float) -> None:
+        process = self.process
+        self._wake_at = due
+        self._clock.at(due + process.behind_s, self._wake, due, process.life)
+
+    def _wake(self, due: float, life: int) -> None:
+        process = self.process
+        if due != self._wake_at or life != process.life:
             return  # an earlier deadline has come up since
+        if process.stopped:
+            process.deliver(TIMER, self._wake, due, life)
+            return
         self._wake_at = _FOREVER
-        self.turn(Tick())
+        due_now = self.core.deadline()
+        if due_now is None:
+            return
+        if due_now <= self._clock.now - process.behind_s + _ROUNDING_S:
+            self._now = max(self._now, due_now)
+            self.turn(Tick())
+        else:  # what it was for is done, or the clock has stood still
+            self._set_alarm(due_now)

@@ -5,24 +5,25 @@ Its handlers take their time. Inline ones hold the loop: while one runs, nothing
 
 from __future__ import annotations
 
+import dataclasses
 import random
 from collections import deque
-from dataclasses import dataclass, field
 
 from discovery.model import Address, Peer
 from mesh.config import ServerConfig
-from mesh.core.actions import Answer, AnswerFrames, Handle, Notice, ServerAction
+from mesh.core.actions import Answer, AnswerFrames, Cancel, Handle, Notice, ServerAction
 from mesh.core.events import ReplyGiven, RequestReceived, Stopping
 from mesh.core.methods import INLINE, MethodInfo
 from mesh.core.server import ServerCore, ServerIdentity
-from mesh.core.wire import Detail, Record, ServerState, encode, pack_body
+from mesh.core.wire import Detail, Record, Reply, ServerState, encode, pack_body
 from mesh.core.work import Work
 from mesh.errors import Status
-from mesh.sim.clock import VirtualClock
 from mesh.sim.faults import Spread
 from mesh.sim.history import History, Run
 from mesh.sim.hub import Hub
-from mesh.sim.network import Link, VirtualNetwork
+from mesh.sim.liar import Liar
+from mesh.sim.link import Link
+from mesh.sim.network import VirtualNetwork
 from mesh.sim.process import TIMER, Process
 
 __all__ = ["ECHO", "FAIL", "ONCE", "SERVICE", "Handlers", "SimServer"]
@@ -38,25 +39,35 @@ FAIL = "sim.fail"
 _TURN_S = 0.002
 _POLL_S = 0.02
 _POOL = "pool"
+_ENDED = "ended"
+"""Context of a call whose handler has been cancelled."""
+_REMEMBERED = 20
+_COUNTED = ("shed", "expired", "duplicates", "unanswerable")
+"""What is taken over from a core into the history."""
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class Handlers:
     """How long handlers take, and where they run."""
 
-    takes: Spread = field(default_factory=lambda: Spread(0.0002, 0.0003))
+    takes: Spread = dataclasses.field(default_factory=lambda: Spread(0.0002, 0.0003))
     threads: int = 0
     """Size of the pool that they run in; 0: inline, in the loop."""
+    heeding: bool = False
+    """Those of a pool end when they are told that nobody waits for them."""
 
 
 class SimServer:
     """One server, through all the lives of its process."""
 
+    core: ServerCore
+    peer: Peer
+    """What it advertises; another id after each start."""
+
     def __init__(
         self,
-        name: str,
+        process: Process,
         address: Address,
-        clock: VirtualClock,
         network: VirtualNetwork,
         hub: Hub,
         config: ServerConfig,
@@ -64,31 +75,34 @@ class SimServer:
         rng: random.Random,
         history: History,
     ) -> None:
-        self.name = name
+        self.name: str = process.name
         self.address = address
-        self.process: Process = Process(name, clock)
+        self.process = process
         self.process.alive = False
-        self.core: ServerCore
-        self.peer: Peer
-        """What it advertises; another id after each start."""
         self.slowness: float = 1.0
         """Its handlers take so many times as long."""
-        self._clock = clock
+        self.boots: list[int] = []
+        """Boot ids of all its lives."""
+        self.is_full: bool = False
+        """Others have its room."""
+        self.lie: Liar | None = None
+        """What it makes of the truth."""
+        self.answered: deque[tuple[str, Reply]] = deque(maxlen=_REMEMBERED)
+        """Its latest answers, in all its lives, and the process that each was for."""
+        self._clock = network.clock
         self._network = network
         self._hub = hub
-        self._config = config
+        self.config = config
         self._handlers = handlers
         self._rng = rng
         self._history = history
-        self._lives = 0
-        self._boot = 0
         self._clock_offset_s = 0.0
 
     def start(self) -> None:
         """Begin a life: bind, and advertise."""
         rng, lane = self._rng, _POOL if self._handlers.threads else INLINE
-        self._lives += 1
         self._boot = rng.getrandbits(62) + 1
+        self.boots.append(self._boot)
         self._clock_offset_s = rng.uniform(0.0, 1_000_000.0)  # nobody's monotonic clock says what another's does
         self._inbox: deque[tuple[Link, list[bytes]]] = deque()
         self._inline: deque[Work] = deque()
@@ -97,14 +111,16 @@ class SimServer:
         self._links: dict[bytes, Link] = {}
         self._busy = False
         self._draining_until: float | None = None
-        self.peer = Peer(f"{self.name}-{self._lives}", self.name, (SERVICE,), (self.address,), {}, ("memory",))
+        self.lie = None
+        self.is_full = False
+        self.peer = Peer(f"{self.name}-{len(self.boots)}", self.name, (SERVICE,), (self.address,), {}, ("memory",))
         self.core = ServerCore(
             ServerIdentity(peer_id=self.peer.peer_id, name=self.name, realm="default", version="1", boot=self._boot),
             {ECHO: MethodInfo(lane), ONCE: MethodInfo(lane, idempotent=False), FAIL: MethodInfo(lane)},
             {_POOL: self._handlers.threads},
-            self._config,
+            self.config,
             services=(SERVICE,),
-            started_at=self._now(),
+            started_at=self.clock_s,
         )
         self.process.start()
         self._network.listen(self.address, self)
@@ -112,6 +128,7 @@ class SimServer:
 
     def kill(self) -> None:
         """End it without a word; its advertisement stays."""
+        self.count()
         self.process.kill()
         self._network.unlisten(self.address, abruptly=True)
 
@@ -123,6 +140,21 @@ class SimServer:
     def draining(self) -> bool:
         """Whether it is about to end."""
         return self._draining_until is not None
+
+    @property
+    def clock_s(self) -> float:
+        """Its monotonic clock, which has nothing to do with that of anybody else."""
+        return self._clock.now + self._clock_offset_s
+
+    def resize(self, admitted_max: int) -> None:
+        """Admit so many calls at the same time, until the next life."""
+        self.is_full = admitted_max < self.config.admitted_max
+        window = min(admitted_max, self.config.window)
+        self.core._config = dataclasses.replace(self.config, admitted_max=admitted_max, window=window)
+
+    def count(self) -> None:
+        """Add what this life has counted to the history."""
+        self._history.counted.update({name: getattr(self.core, name) for name in _COUNTED})
 
     # -- what the network says
 
@@ -142,9 +174,11 @@ class SimServer:
             if self._inbox:
                 link, frames = self._inbox.popleft()
                 self._links[link.routing_id] = link
-                self._perform(self.core.handle(RequestReceived(link.routing_id, frames), self._now()))
+                self._perform(self.core.handle(RequestReceived(link.routing_id, frames), self.clock_s))
+                if self.core.admitted > self.config.admitted_max:
+                    self._history.broken.append(f"{self.name} has admitted {self.core.admitted} calls")
             while self._given:
-                self._perform(self.core.handle(self._given.popleft(), self._now()))
+                self._perform(self.core.handle(self._given.popleft(), self.clock_s))
             if self._inline:
                 self._run_inline(self._clock.now + _TURN_S)
             else:
@@ -156,7 +190,7 @@ class SimServer:
         self.process.after(self._takes_s(), self._ran_inline, work, until)
 
     def _ran_inline(self, work: Work, until: float) -> None:
-        self._perform(self.core.handle(self._result(work), self._now()))
+        self._perform(self.core.handle(self._result(work), self.clock_s))
         if self._inline and self._clock.now < until:
             self._run_inline(until)
             return
@@ -165,17 +199,22 @@ class SimServer:
         self._look()
 
     def _ran_in_pool(self, work: Work) -> None:
-        self._given.append(self._result(work))
-        self._look()
+        if work.context is not _ENDED:
+            self._given.append(self._result(work))
+            self._look()
 
     def _perform(self, actions: list[ServerAction]) -> None:
         for action in actions:
             if type(action) is Answer:
                 self._outboxes.setdefault(action.client, []).append(action.record)
+                if type(action.record) is Reply and action.client in self._links:
+                    self.answered.append((_reader(self._links[action.client]), action.record))
             elif type(action) is Handle:
                 self._begin(action.work)
             elif type(action) is AnswerFrames:
                 self._send(action.client, action.frames)
+            elif type(action) is Cancel:
+                self._cancel(action.work)
             elif type(action) is Notice:
                 self._history.say(f"{self.name} notes: {action.text}")
 
@@ -188,6 +227,12 @@ class SimServer:
         else:
             self.process.after(self._takes_s(), self._ran_in_pool, work)
 
+    def _cancel(self, work: Work) -> None:
+        if self._handlers.heeding and work.lane.name == _POOL:
+            work.context = _ENDED
+            detail = Detail(type="CancelledError", message="nobody waits for it")
+            self._given.append(ReplyGiven(work, status=Status.CANCELLED, detail=detail))
+
     def _takes_s(self) -> float:
         return self._handlers.takes.draw(self._rng) * self.slowness
 
@@ -198,40 +243,50 @@ class SimServer:
         return ReplyGiven(work, pack_body(work.frames))
 
     def _flush(self) -> None:
+        if not self._outboxes:
+            return
         outboxes, self._outboxes = self._outboxes, {}
         for client, records in outboxes.items():
             while records:
-                frames, count = encode(records, self._config.limits)
+                frames, count = encode(records, self.config.limits)
                 self._send(client, frames)
                 del records[:count]
 
     def _send(self, client: bytes, frames: list[bytes]) -> None:
         link = self._links.get(client)
-        if link is None or not link.down.send(frames):
+        if link is None:
             self.core.forget_client(client)
+        elif self.lie is None:
+            link.down.send(frames)
+        else:
+            for message in self.lie.tell(frames, _reader(link)):
+                link.down.send(message)
 
     # -- stopping
 
     def _drain(self) -> None:
         if self.draining:
             return
-        self._draining_until = self._clock.now + self._config.drain_s
+        self._draining_until = self._clock.now + self.config.drain_s
         self._hub.withdraw(self.peer.peer_id)
-        self._perform(self.core.handle(Stopping(), self._now()))
+        self._perform(self.core.handle(Stopping(), self.clock_s))
         self._flush()
         self._look_whether_drained()
 
     def _look_whether_drained(self) -> None:
         assert self._draining_until is not None
         if not self._busy and (self.core.idle() or self._clock.now >= self._draining_until):
-            self._perform(self.core.end(self._now()))
+            self._perform(self.core.end(self.clock_s))
             self._flush()
             assert self.core.state == ServerState.NOT_SERVING
             self._history.say(f"{self.name} has ended")
+            self.count()
             self.process.kill()
             self._network.unlisten(self.address, abruptly=False)
         else:
             self.process.after(_POLL_S, self._look_whether_drained)
 
-    def _now(self) -> float:
-        return self._clock.now + self._clock_offset_s
+
+def _reader(link: Link) -> str:
+    """Return a name of the client process at the other end that no other life of it has."""
+    return f"{link.client.process.name}.{link.client.process.life}"

@@ -23,3 +23,5 @@ class Workload:
     """Share of calls whose body travels in a frame of its own."""
     abandon: float = 0.01
     """Share of calls whose caller goes away before the answer."""
+    burst: float = 0.0
+    """Share of calls that are made in the same moment as the one before."""

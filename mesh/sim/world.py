@@ -2,7 +2,8 @@
 
     world = World(seed=7, servers=3, clients=2, faults=Faults(crash=Bout(2.0, Spread(0.5))))
     world.run(Workload(calls=1000))
-    world.history.trace, .asked, .ended, .runs     # what happened; the checkers of tests/sim judge it
+    violations(world)                              # promises that were broken: see mesh.sim.checkers
+    world.history.trace, .asked, .ended, .runs     # what happened
 
 The seed decides everything: the same seed gives the same trace, byte for byte.
 """
@@ -11,28 +12,29 @@ from __future__ import annotations
 
 import random
 
-from discovery.model import Address
+from discovery.model import Address, Peer
 from mesh.config import ClientConfig, ServerConfig
-from mesh.core.calls import PendingCall
-from mesh.core.events import CallAbandoned, CallRequested
-from mesh.core.wire import body_frames
+from mesh.sim.callers import Callers
 from mesh.sim.chaos import Chaos
 from mesh.sim.client import SimClient
 from mesh.sim.clock import VirtualClock
 from mesh.sim.faults import Faults
-from mesh.sim.history import Asked, Ended, History
+from mesh.sim.history import History
 from mesh.sim.hub import Hub
+from mesh.sim.liar import Liar
 from mesh.sim.network import VirtualNetwork
-from mesh.sim.process import TIMER, Process
-from mesh.sim.server import ECHO, FAIL, ONCE, Handlers, SimServer
+from mesh.sim.process import Process
+from mesh.sim.recovery import recover
+from mesh.sim.server import ECHO, Handlers, SimServer
 from mesh.sim.workload import Workload
 
 __all__ = ["World"]
 
 _PORT = 5555
-_LARGE_OCTETS = 10_000
-_SETTLING_S = 3.0
-"""What a world gets after its last call, to come to rest."""
+_START_S = 0.1
+_RESTARTING_LIES = ("impostor", "nameless", "shove")
+"""Who has told these does not become honest but as another process: a client asks for a HELLO only once, and keeps to
+the pause that a server asks for."""
 
 
 class World:
@@ -46,6 +48,7 @@ class World:
         handlers: How long handlers take and where they run.
         client_config: Settings of every client.
         server_config: Settings of every server.
+        keep_trace: Keep the trace as text, not only its checksum.
     """
 
     def __init__(
@@ -57,6 +60,8 @@ class World:
         handlers: Handlers | None = None,
         client_config: ClientConfig | None = None,
         server_config: ServerConfig | None = None,
+        *,
+        keep_trace: bool = True,
     ) -> None:
         rng = random.Random(seed)
         self.faults: Faults = faults or Faults()
@@ -64,9 +69,9 @@ class World:
         self.server_config: ServerConfig = server_config or ServerConfig()
         self.clock: VirtualClock = VirtualClock()
         self._began_at = self.clock.now
-        self.history: History = History(lambda: self.clock.now)
+        self.history: History = History(lambda: self.clock.now, keep_trace=keep_trace)
         # Each part draws from a stream of its own, so that a change to one leaves the others as they were.
-        self._rng_servers, self._rng_clients, self._rng_calls, rng_network, rng_hub, rng_chaos = (
+        self._rng_servers, self._rng_clients, rng_calls, rng_network, rng_hub, rng_chaos = (
             random.Random(rng.getrandbits(64)) for _ in range(6)
         )
         self.network: VirtualNetwork = VirtualNetwork(
@@ -77,13 +82,14 @@ class World:
             self.client_config.heartbeat_interval_s,
             self.client_config.heartbeat_timeout_s,
         )
-        self.hub: Hub = Hub(self.clock, rng_hub, self.faults)
+        self.hub: Hub = Hub(self.clock, rng_hub, self.faults.repeat)
         self._chaos = Chaos(self, self.faults, rng_chaos)
         self._handlers = handlers or Handlers()
         self.servers: dict[str, SimServer] = {}
         self.clients: dict[str, SimClient] = {}
-        self._calls_made = 0
-        self._open: dict[str, PendingCall] = {}
+        self.recovered_s: float = 0.0
+        """How long it took, when everything was whole again, until every client saw every server alive."""
+        self.callers: Callers = Callers(self, rng_calls)
         for _ in range(servers):
             self.add_server()
         for _ in range(clients):
@@ -97,16 +103,14 @@ class World:
         name = f"s{number}"
         address = Address(f"10.0.{number // 250}.{number % 250 + 1}", _PORT)
         self.network.name_host(address, name)
-        rng = random.Random(self._rng_servers.getrandbits(64))
         server = self.servers[name] = SimServer(
-            name,
+            Process(name, self.clock),
             address,
-            self.clock,
             self.network,
             self.hub,
             self.server_config,
             handlers or self._handlers,
-            rng,
+            random.Random(self._rng_servers.getrandbits(64)),
             self.history,
         )
         server.start()
@@ -115,101 +119,82 @@ class World:
     def add_client(self) -> str:
         """Start one more client; return its name."""
         name = f"c{len(self.clients) + 1}"
-        rng = random.Random(self._rng_clients.getrandbits(64))
         client = self.clients[name] = SimClient(
-            name, self.clock, self.network, self.client_config, rng, self.history, self._on_finish
+            Process(name, self.clock),
+            self.network,
+            self.client_config,
+            random.Random(self._rng_clients.getrandbits(64)),
+            self.history,
+            self.callers.finished,
         )
         self.hub.join(client)
         return name
 
-    # -- calls
-
     def call(self, client: str, method: str = ECHO, timeout_s: float = 5.0, octets: int = 0, *, peer: str = "") -> str:
         """Make a call; return its name. Its body is its name and `octets` more."""
-        self._calls_made += 1
-        name = f"{client}/{self._calls_made}"
-        body = name.encode() + b" " + b"x" * octets
-        now = self.clock.now
-        call = PendingCall(method, body, len(body), now, now + timeout_s, peer=peer, waiter=name)
-        self.history.asked[name] = Asked(now, name, call.deadline, method == ONCE, body)
-        self.history.say(f"{name} asks {method}")
-        self._open[name] = call
-        self.clients[client].process.deliver(TIMER, self.clients[client].turn, CallRequested(call))
-        return name
+        return self.callers.call(client, method, timeout_s, octets, peer=peer)
 
-    def abandon(self, name: str) -> None:
-        """The caller goes away; nothing if the call has ended."""
-        call = self._open.get(name)
-        if call is not None:
-            client = self.clients[name.partition("/")[0]]
-            client.process.deliver(TIMER, self._abandon, client, call)
-
-    def _abandon(self, client: SimClient, call: PendingCall) -> None:
-        name = str(call.waiter)
-        if self._open.pop(name, None) is not None:
-            self.history.abandoned[name] = self.clock.now
-            self.history.say(f"{name} is abandoned")
-            client.turn(CallAbandoned(call))
-
-    def _on_finish(self, call: PendingCall) -> None:
-        name = str(call.waiter)
-        self._open.pop(name, None)
-        answered = call.at.server.name if call.at is not None and call.error is None else ""
-        outcome = "ok" if call.error is None else type(call.error).__name__
-        body = body_frames(call.body)[0] if call.error is None else b""
-        self.history.ended.append(Ended(self.clock.now, name, outcome, body, answered, call.attempts))
-        took_ms = (self.clock.now - call.started_at) * 1000
-        told = f"answered by {answered}" if call.error is None else f"failed: {call.error}"
-        self.history.say(f"{name} {told}, {took_ms:.2f} ms, attempts {call.attempts}")
-
-    # -- faults
+    # -- faults of processes
 
     def process(self, name: str) -> Process:
         """Return the process of a server or client."""
         return self.servers[name].process if name in self.servers else self.clients[name].process
 
     def kill(self, name: str) -> None:
-        """SIGKILL a server; nothing if it is dead."""
-        if self.servers[name].process.alive:
-            self.history.say(f"{name} is killed")
+        """SIGKILL a server or client; nothing if it is dead."""
+        process = self.process(name)
+        if not process.alive:
+            return
+        self.history.say(f"{name} is killed")
+        if name in self.servers:
             self.servers[name].kill()
+        else:
+            self._note_away(process)
+            self.hub.leave(self.clients[name])
+            self.clients[name].kill()
+            self.callers.died(name)
 
     def restart(self, name: str) -> None:
-        """Start a server that is dead, at its old address; nothing if it is alive."""
-        server = self.servers[name]
-        if not server.process.alive:
-            self.history.say(f"{name} starts again")
-            server.start()
+        """Start a server or client that is dead, a server at its old address; nothing if it is alive."""
+        if self.process(name).alive:
+            return
+        self.history.say(f"{name} starts again")
+        if name in self.servers:
+            self.servers[name].start()
+        else:
+            self.clients[name].start()
+            self.hub.join(self.clients[name])
 
     def stop(self, name: str) -> None:
         """SIGSTOP a server or client."""
         self.history.say(f"{name} is stopped")
         self.process(name).stop()
-        self.network.look_for_silence()
+        self.network.look_for_silence(name)
 
     def thaw(self, name: str) -> None:
         """SIGCONT a server or client; nothing if it runs."""
+        self._go_on(name, slept=False)
+
+    def wake(self, name: str) -> None:
+        """Thaw a client whose machine has slept: its clock has stood still meanwhile."""
+        self._go_on(name, slept=True)
+
+    def _go_on(self, name: str, *, slept: bool) -> None:
         process = self.process(name)
         if process.stopped:
-            self.history.say(f"{name} is thawed")
-            process.thaw()
-            self.network.look_for_silence()
+            self.history.say(f"{name} {'wakes up' if slept else 'is thawed'}")
+            self._note_away(process)
+            process.thaw(slept=slept)
+            self.network.look_for_silence(name)
+
+    def _note_away(self, process: Process) -> None:
+        if process.stopped:
+            self.history.away.setdefault(process.name, []).append((process.stopped_at, self.clock.now))
 
     def drain(self, name: str) -> None:
         """SIGTERM a server: it stops in good order."""
         self.history.say(f"{name} is told to stop")
         self.servers[name].drain()
-
-    def cut(self, source: str, target: str) -> None:
-        """Let nothing through from one host to another."""
-        self.history.say(f"{source} > {target} is cut")
-        self.network.cut(source, target)
-
-    def heal(self, source: str, target: str) -> None:
-        """Let everything through again."""
-        if self.network.is_cut(source, target):
-            self.history.say(f"{source} > {target} is whole")
-            self.network.heal(source, target)
 
     def slow(self, name: str, factor: float) -> None:
         """Have the handlers of a server take `factor` times as long."""
@@ -218,8 +203,56 @@ class World:
 
     def quicken(self, name: str) -> None:
         """Have the handlers of a server take as long as usual."""
-        self.history.say(f"{name} is quick again")
-        self.servers[name].slowness = 1.0
+        if self.servers[name].slowness != 1.0:
+            self.history.say(f"{name} is quick again")
+            self.servers[name].slowness = 1.0
+
+    def fill(self, name: str) -> None:
+        """Have others take the room of a server."""
+        self.history.say(f"{name} is full")
+        self.servers[name].resize(1)
+
+    def empty(self, name: str) -> None:
+        """Give a server all its room again."""
+        if self.servers[name].is_full:
+            self.history.say(f"{name} has room again")
+            self.servers[name].resize(self.server_config.admitted_max)
+
+    def corrupt(self, name: str, lie: str, rng: random.Random) -> None:
+        """Have a server lie in one of the ways of `LIES`."""
+        server = self.servers[name]
+        other = rng.choice([other.peer for other in self.servers.values() if other is not server] or [server.peer])
+        self.history.say(f"{name} lies: {lie}")
+        self.history.liars[name] = None
+        server.lie = Liar(lie, rng, server.answered, server.boots[0], other, self.server_config.limits)
+
+    def reform(self, name: str) -> None:
+        """Have a server be honest again: the same process, or another where it has lied about who it is."""
+        server = self.servers[name]
+        if server.lie is not None:
+            self.history.say(f"{name} is honest again")
+            if server.lie.kind in _RESTARTING_LIES:
+                self.kill(name)
+                self.restart(name)
+            server.lie = None
+
+    # -- faults of the network and of discovery
+
+    def cut(self, source: str, target: str) -> None:
+        """Let nothing through from one host to another."""
+        self.history.say(f"{source} > {target} is cut")
+        self.network.cut(source, target)
+
+    def clog(self, source: str, target: str, octets_per_s: float) -> None:
+        """Let only so much through from one host to another."""
+        self.history.say(f"{source} > {target} is clogged")
+        self.network.hinder(source, target, octets_per_s)
+
+    def heal(self, source: str, target: str) -> None:
+        """Let everything through again."""
+        if (source, target) in self.network.rates:
+            self.history.say(f"{source} > {target} is whole")
+            self.network.heal(source, target)
 
     def announce(self, name: str) -> None:
         """Have discovery find a server that lives."""
@@ -227,18 +260,32 @@ class World:
         if server.process.alive and not server.draining:
             self.hub.announce(server.peer)
 
+    def disprove(self, peer: Peer) -> None:
+        """Have discovery tell the truth about a server, if that is still alive."""
+        if any(server.peer == peer for server in self.servers.values()):
+            self.hub.announce(peer)
+        else:
+            self.hub.withdraw(peer.peer_id)
+
     def make_whole(self) -> None:
-        """End every fault: heal, thaw, start, find."""
-        for source, target in self.network.cuts():
+        """End every fault: heal, thaw, start, be honest, lose nothing; discovery tells the truth."""
+        self.history.say("everything is whole")
+        self.network.calm()
+        self.hub.repeat = 0.0
+        for source, target in self.network.ways_hindered():
             self.heal(source, target)
         for name, server in self.servers.items():
             self.thaw(name)
-            if server.slowness != 1.0:
-                self.quicken(name)
+            self.quicken(name)
+            self.empty(name)
+            self.reform(name)
+            if server.draining:
+                self.kill(name)
             self.restart(name)
-            self.announce(name)
         for name in self.clients:
             self.thaw(name)
+            self.restart(name)
+        self.hub.keep_only({server.peer.peer_id: server.peer for server in self.servers.values()})
 
     # -- time
 
@@ -252,24 +299,14 @@ class World:
         self.clock.run_until(self.clock.now + duration_s)
 
     def run(self, workload: Workload) -> None:
-        """Make the calls of a workload under faults; then make everything whole, and let the world come to rest."""
-        self.advance(0.1)
+        """Make the calls of a workload under faults; then make everything whole, and see whether the world recovers."""
+        self.advance(_START_S)
         self._chaos.begin()
-        at = self.clock.now
-        for _ in range(workload.calls):
-            at += self._rng_calls.expovariate(workload.per_s)
-            self.clock.at(at, self._random_call, workload)
-        self.clock.run_until(at)
+        self.clock.run_until(self.callers.begin(workload))
         self._chaos.end()
-        self.advance(workload.timeout_s + _SETTLING_S)
+        self.recovered_s = recover(self, workload.timeout_s)
+        for server in self.servers.values():
+            server.count()
+        for client in self.clients.values():
+            client.count()
         self.history.say(f"{self.network.messages} messages, checksum {self.network.digest:08x}")
-
-    def _random_call(self, workload: Workload) -> None:
-        rng = self._rng_calls
-        client = rng.choice(list(self.clients))
-        kind = rng.random()
-        method = ONCE if kind < workload.once else FAIL if kind < workload.once + workload.fail else ECHO
-        octets = _LARGE_OCTETS if rng.random() < workload.large else rng.randrange(100)
-        name = self.call(client, method, workload.timeout_s, octets)
-        if rng.random() < workload.abandon:
-            self.clock.after(rng.random() * 0.01, self.abandon, name)

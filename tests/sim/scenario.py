@@ -13,14 +13,15 @@ judge the world.
 
 from __future__ import annotations
 
+import random
 from collections import Counter
 from collections.abc import Callable
 
 from discovery.model import Peer
 from mesh.config import ClientConfig, ServerConfig
 from mesh.sim import Faults, Handlers, Spread, World
+from mesh.sim.checkers import violations
 from mesh.sim.server import SERVICE
-from tests.sim.checkers import violations
 
 __all__ = ["Scenario", "ScenarioError", "play"]
 
@@ -68,10 +69,14 @@ class Scenario:
             "start": self._each(lambda name: self.world.restart(name)),
             "stop": self._each(lambda name: self.world.stop(name)),
             "cont": self._each(lambda name: self.world.thaw(name)),
+            "wake": self._each(lambda name: self.world.wake(name)),
             "drain": self._each(lambda name: self.world.drain(name)),
             "quick": self._each(lambda name: self.world.quicken(name)),
             "slow": lambda name, factor: self.world.slow(name, float(factor)),
+            "lie": lambda name, kind: self.world.corrupt(name, kind, random.Random(1)),
+            "honest": self._each(lambda name: self.world.reform(name)),
             "partition": self._partition,
+            "clog": lambda source, target, rate: self.world.clog(source, target, float(rate)),
             "heal": self._heal,
             "forget": self._each(lambda name: self.world.hub.withdraw(self.world.servers[name].peer.peer_id)),
             "announce": self._each(lambda name: self.world.announce(name)),
@@ -141,7 +146,7 @@ class Scenario:
             self.world.cut(target, source)
 
     def _heal(self) -> None:
-        for source, target in self.world.network.cuts():
+        for source, target in self.world.network.ways_hindered():
             self.world.heal(source, target)
 
     def _spoof(self, name: str, victim: str) -> None:

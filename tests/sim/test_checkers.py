@@ -8,7 +8,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from mesh.config import ServerConfig
+from mesh.config import ClientConfig, ServerConfig
+from mesh.core.attempts import Attempts
 from mesh.core.budget import RetryBudget
 from mesh.core.calls import PendingCall
 from mesh.core.dispatch import Dispatcher
@@ -18,7 +19,7 @@ from mesh.core.peers import Connection, Server
 from mesh.core.roster import Roster
 from mesh.core.server import ServerCore
 from mesh.sim import Bout, Faults, Handlers, Spread, Workload, World
-from tests.sim.checkers import leftovers, run_checked
+from mesh.sim.checkers import leftovers, run_checked
 
 
 def judged(faults: Faults | None = None, timeout_s: float = 2.0, per_s: float = 60.0, **traits: Any) -> str:
@@ -86,7 +87,15 @@ def test_call_that_ends_twice_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_call_that_ends_after_its_deadline_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Dispatcher, "_expire", lambda self, call, now: None)
+    expire = Dispatcher._expire
+
+    def expire_late(calls: Dispatcher, call: PendingCall, now: float) -> None:
+        if now < call.deadline + 0.01:
+            calls._timers.set(call, call.deadline + 0.01)
+        else:
+            expire(calls, call, now)
+
+    monkeypatch.setattr(Dispatcher, "_expire", expire_late)
     assert "s after its deadline" in judged(Faults(crash=Bout(0.05, Spread(60.0))), timeout_s=0.5)
 
 
@@ -136,12 +145,68 @@ def test_server_that_admits_too_much_is_found(monkeypatch: pytest.MonkeyPatch) -
 
 def test_retries_beyond_the_budget_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
     def pay_always(budget: RetryBudget, now: float) -> bool:
-        budget.spent += 10
+        budget.spent += 100
         return True
 
     monkeypatch.setattr(RetryBudget, "withdraw", pay_always)
     slow = Faults(slow=Bout(0.05, Spread(10.0)), slow_factor=300.0)
     assert "its budget was" in judged(slow)
+
+
+def test_call_that_waits_too_long_although_a_server_was_well_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Dispatcher, "_move", lambda self, call, why, now, free: False)
+    monkeypatch.setattr(Dispatcher, "_hedge", lambda self, call, conn, now: False)
+    assert " s of 3 s" in judged(PAUSES, timeout_s=3.0)
+
+
+def test_more_attempts_at_a_time_than_one_and_its_hedge_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Attempts, "cancel", lambda self, call, conn: None)
+    slow = Faults(slow=Bout(0.05, Spread(10.0)), slow_factor=800.0)
+    assert "servers at a time" in judged(slow, timeout_s=9.0)
+
+
+def test_more_than_a_fifth_of_the_calls_again_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(RetryBudget, "withdraw", lambda self, now: True)
+    monkeypatch.setattr(Dispatcher, "_patience_until", lambda self, call: call.sent_at)
+    slow = Faults(slow=Bout(0.05, Spread(10.0)), slow_factor=100.0)
+    assert "attempts were made for" in judged(slow, client_config=ClientConfig(retry_min_per_s=0.0))
+
+
+def test_client_that_believes_every_answer_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A liar answers calls that others have."""
+    reply = Dispatcher.reply
+
+    def find_anywhere(calls: Dispatcher, conn: Connection, answer: Any, now: float) -> None:
+        call = calls.open.get(answer.call_id)
+        if call is not None:
+            conn.inflight.setdefault(call.call_id, call)
+        reply(calls, conn, answer, now)
+
+    monkeypatch.setattr(Dispatcher, "reply", find_anywhere)
+    lies = Faults(lie=Bout(0.1, Spread(1.0)), spared=2)
+    assert "was answered with b'a lie'" in judged(lies, per_s=300.0)
+
+
+def test_client_that_never_dials_again_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Links, "server_timer", lambda self, server, now: None)
+    assert "does not see s" in judged(CUTS)
+
+
+def test_call_that_fails_when_everything_is_whole_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    requested = Dispatcher.requested
+
+    def give_up_the_last_ones(calls: Dispatcher, event: Any, now: float) -> None:
+        if calls.calls > 120:
+            event.call.deadline = now
+        requested(calls, event, now)
+
+    monkeypatch.setattr(Dispatcher, "requested", give_up_the_last_ones)
+    assert "was made when everything was whole: CallTimeout" in judged(CRASHES, per_s=60.0)
+
+
+def test_record_that_stays_for_ever_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Roster, "drop", lambda self, server: None)
+    assert "servers; there are 3 servers" in judged(Faults(ghost=Bout(0.2, Spread(0.3))))
 
 
 LEFT: list[tuple[str, Callable[[World], object]]] = [

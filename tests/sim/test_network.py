@@ -9,7 +9,8 @@ import pytest
 from discovery.model import Address
 from mesh.sim.clock import VirtualClock
 from mesh.sim.faults import Faults, Spread
-from mesh.sim.network import Link, VirtualNetwork
+from mesh.sim.link import Link
+from mesh.sim.network import VirtualNetwork
 from mesh.sim.process import DOWN, MESSAGE, TIMER, UP, Process
 
 ADDRESS = Address("10.0.0.1", 5555)
@@ -99,7 +100,7 @@ def test_loss_delays_and_keeps_the_order() -> None:
     wiring = Wiring(Faults(delay=Spread(0.001, 0.001), loss=0.2))
     wiring.dial()
     wiring.pass_s(10.0)
-    link = next(iter(wiring.network._links))
+    [link] = wiring.network.links()
     sent = [f"m{number}" for number in range(100)]
     wiring.send(link, *sent)
     began_at = wiring.clock.now
@@ -248,7 +249,7 @@ def test_closed_link_says_nothing_more(wiring: Wiring) -> None:
     wiring.pass_s(1.0)
     assert wiring.client.seen == []
     assert wiring.server.seen == ["a", "lost"]
-    assert not wiring.network._links
+    assert not wiring.network.links()
 
 
 def test_thawed_process_reads_everything_before_it_believes_a_loss_or_its_clock() -> None:
