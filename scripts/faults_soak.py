@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mesh import Client
+from mesh import Client, OutcomeUnknown
 from scripts.faults_chaos import Chaos
 from scripts.faults_report import Finding, Report, ms
 from scripts.fleet import Fleet, read_runs
@@ -69,6 +69,8 @@ class Soak:
     """Calls by kind and outcome."""
     failed: list[str]
     """Errors of calls that may be repeated."""
+    stuck: list[str]
+    """Errors of other calls, but for those whose outcome is unknown: no server is frozen for as long as they wait."""
     doubled: list[str]
     """Calls that must not be repeated and ran twice."""
     doubled_keys: list[str]
@@ -88,6 +90,7 @@ class Soak:
         unknown = sum(count for what, count in self.outcomes.items() if what.endswith("OutcomeUnknown"))
         findings = (
             Finding("idempotent calls failed", len(self.failed), 0, why=f"of {self.calls[_FREE] + self.calls[_KEYED]}"),
+            Finding("other calls stuck until their deadline", len(self.stuck), 0),
             Finding("other calls run twice", len(self.doubled), 0, why=f"of {self.calls[_ASKED] + self.calls[_ONCE]}"),
             Finding("keys run twice on a server", len(self.doubled_keys), 0, why=f"of {self.calls[_KEYED]}"),
             Finding("memory gained after the warm-up", grown, _RSS_MB_MAX, "MB", f"at the end {self.after.rss_mb} MB"),
@@ -103,7 +106,7 @@ class Soak:
             "slowest (ms)": self.slowest_ms,
             "descriptors": f"{self.before.descriptors} -> {self.after.descriptors}",
             "objects gained": dict(gained.most_common(5)),
-            "errors": self.failed[:3],
+            "errors": [*self.failed[:3], *self.stuck[:3]],
             "ran twice": (self.doubled + self.doubled_keys)[:3],
         }
         return Report(findings, notes)
@@ -117,6 +120,7 @@ class _Tally:
         self.calls: Counter[str] = Counter()
         self.outcomes: Counter[str] = Counter()
         self.failed: list[str] = []
+        self.stuck: list[str] = []
         self.slowest_ms: dict[str, float] = {}
 
     def add(self, done: Done) -> None:
@@ -128,6 +132,8 @@ class _Tally:
             self.slowest_ms[kind] = max(self.slowest_ms.get(kind, 0.0), ms(done.took_s))
             if done.error and kind in (_FREE, _KEYED):
                 self.failed.append(done.error)
+            elif done.error and done.outcome != OutcomeUnknown.__name__:
+                self.stuck.append(f"{done.call.token}: {done.error}")
 
 
 def _mixed(who: str, rng: random.Random) -> Iterator[Call]:
@@ -174,6 +180,7 @@ def soak(seconds: float = 60.0, seed: int = 1) -> Soak:
         calls=dict(tally.calls),
         outcomes=dict(sorted(tally.outcomes.items())),
         failed=tally.failed,
+        stuck=tally.stuck,
         doubled=_repeated(run["token"] for run in runs if run["token"].startswith((_ASKED, _ONCE))),
         doubled_keys=_repeated(f"{run['token']} on {run['server']}" for run in runs if run["token"].startswith(_KEYED)),
         faults=chaos.faults,
