@@ -1,6 +1,6 @@
 """A process of servers to be killed, frozen and restarted; `scripts.fleet` starts it.
 
-    python -m scripts.fleet_server NAME [--bind ENDPOINT] [--count N] [--log FILE] [--parent PID]
+    python -m scripts.fleet_server NAME [--service SERVICE] [--bind ENDPOINT] [--count N] [--log FILE] [--parent PID]
 
 It prints a line of JSON for each of its servers when that is up. A call that runs first appends a line to FILE. It
 stops at SIGTERM as every server does, and ends with its parent whatever happens.
@@ -52,9 +52,9 @@ def _end_with(parent: int) -> None:
             os._exit(1)
 
 
-def _work(name: str, log: str) -> Service:
-    """Return the service; the body of a call is `TOKEN SECONDS`, and it takes so long."""
-    work = Service("work", version="1.0.0", threads=64)
+def _work(service: str, name: str, log: str) -> Service:
+    """Return the service of this name; the body of a call is `TOKEN SECONDS`, and it takes so long."""
+    work = Service(service, version="1.0.0", threads=64)
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600) if log else -1
     conduct = _Conduct()
 
@@ -97,6 +97,7 @@ def main() -> None:
     """Serve until SIGTERM."""
     parser = argparse.ArgumentParser()
     parser.add_argument("name")
+    parser.add_argument("--service", default="work")
     parser.add_argument("--bind", default="tcp://*:0")
     parser.add_argument("--count", type=int, default=1)
     parser.add_argument("--log", default="")
@@ -104,7 +105,9 @@ def main() -> None:
     given = parser.parse_args()
     _end_with(given.parent)
     names = [given.name] if given.count == 1 else [f"{given.name}-{number}" for number in range(given.count)]
-    first, *others = [_TellingServer(_work(name, given.log), bind=given.bind, name=name) for name in names]
+    first, *others = [
+        _TellingServer(_work(given.service, name, given.log), bind=given.bind, name=name) for name in names
+    ]
     for server in others:
         server.start()
     first.run()
