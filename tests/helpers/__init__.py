@@ -1,6 +1,6 @@
 """What tests share: waiting for a condition, needs of a test, processes, ports."""
 
-from tests.helpers.needs import needs_netns, needs_program, needs_root
+from tests.helpers.needs import needs_netns, needs_program, needs_root, needs_timens
 from tests.helpers.ports import free_port
 from tests.helpers.process import Process, spawn
 from tests.helpers.wait import async_wait_until, wait_until
@@ -12,6 +12,7 @@ __all__ = [
     "needs_netns",
     "needs_program",
     "needs_root",
+    "needs_timens",
     "spawn",
     "wait_until",
 ]

@@ -13,24 +13,30 @@ import subprocess
 
 import pytest
 
-__all__ = ["check_needs", "needs_netns", "needs_program", "needs_root"]
+__all__ = ["check_needs", "needs_netns", "needs_program", "needs_root", "needs_timens"]
 
 
 @functools.cache
-def _may_unshare() -> bool:
-    """Say whether a network namespace can be made: containers often forbid it even to root."""
+def _may_unshare(*options: str) -> bool:
+    """Say whether such a namespace can be made: containers often forbid it even to root."""
     if shutil.which("unshare") is None:
         return False
-    return subprocess.run(["unshare", "--net", "true"], stderr=subprocess.DEVNULL, check=False).returncode == 0
+    return subprocess.run(["unshare", *options, "true"], stderr=subprocess.DEVNULL, check=False).returncode == 0
 
 
 needs_root = pytest.mark.needs(why="needs root", met=lambda: os.geteuid() == 0)
 """The test runs only as root."""
 
 needs_netns = pytest.mark.needs(
-    why="needs network namespaces: be root, in a container with CAP_SYS_ADMIN", met=_may_unshare
+    why="needs network namespaces: be root, in a container with CAP_SYS_ADMIN", met=lambda: _may_unshare("--net")
 )
 """The test runs only where ``unshare --net`` works."""
+
+needs_timens = pytest.mark.needs(
+    why="needs time namespaces: be root, with Linux 5.6 or newer",
+    met=lambda: _may_unshare("--time", "--fork", "--monotonic", "1"),
+)
+"""The test runs only where ``unshare --time`` works."""
 
 
 def needs_program(name: str) -> pytest.MarkDecorator:
