@@ -9,6 +9,7 @@ Where a worker does not fall quiet (its other calls run for seconds), such a tri
 Twice as many deaths in a row then do: else a poison could hide behind calls that run for ever.
 
 Calls are recognised by their content, method and body. A caller that changes the body with each try is not recognised.
+And whoever kills workers from outside in the midst of a call, again and again, makes it look guilty.
 """
 
 from __future__ import annotations

@@ -94,16 +94,16 @@ def test_a_killed_worker_costs_no_call_and_is_replaced_in_half_a_second() -> Non
 
 
 def test_a_worker_whose_loop_is_stuck_is_replaced_and_a_busy_one_is_not(app: Path) -> None:
-    with Supervised(app, "--workers", "2", "--hang-timeout", "1.5") as supervised, supervised.client() as client:
+    with Supervised(app, "--workers", "2", "--hang-timeout", "2") as supervised, supervised.client() as client:
         supervised.wait_for("serving", count=2)
         supervised.wait_for("loaded", count=3)
         client.wait_for(2, service="app", timeout=5.0)
         first, second = supervised.pids()["w-1"], supervised.pids()["w-2"]
         with ThreadPoolExecutor(2) as pool:
-            busy = pool.submit(client.call, "app.nap", 2.5, peer="w-2", timeout=9.0)
+            busy = pool.submit(client.call, "app.nap", 3.0, peer="w-2", timeout=9.0)
             spinning = pool.submit(client.call, "app.spin", peer="w-1", timeout=9.0)
             [died] = supervised.wait_for("died", pid=first)
-            assert died["text"] == "w-1 gave no sign of life for 1.5 s, and is killed"
+            assert died["text"] == "w-1 gave no sign of life for 2 s, and is killed"
             with pytest.raises(OutcomeUnknown):
                 spinning.result()
             assert busy.result() == second
@@ -149,7 +149,7 @@ def test_a_poison_is_quarantined_its_neighbours_are_not_and_a_reload_lifts_it(ap
 
 
 def test_workers_over_their_limits_are_replaced_without_losing_a_call(app: Path) -> None:
-    options = ["--workers", "2", "--max-memory", "150M", "--max-calls", "300", "--hang-timeout", "2.5"]
+    options = ["--workers", "2", "--max-memory", "150M", "--max-calls", "300"]
     with Supervised(app, *options) as supervised, supervised.client() as client:
         supervised.wait_for("serving", count=2)
         with Pace(client, 300.0, 8, versions()) as pace:
@@ -159,6 +159,10 @@ def test_workers_over_their_limits_are_replaced_without_losing_a_call(app: Path)
             supervised.wait_for("drained", pid=grown)
             outworn_by_calls = [one for one in supervised.wait_for("outworn", count=3) if one["pid"] != grown]
             supervised.wait_for("drained", count=2)
+            told = supervised.pids()["w-1"]
+            os.kill(told, signal.SIGTERM)
+            supervised.wait_for("leaving", pid=told)
+            supervised.wait_for("drained", pid=told)
         assert all(one["calls"] >= 300 for one in outworn_by_calls)
         assert [one.error for one in pace.done if one.error] == []
         assert [one for one in supervised.events if one["event"] == "died"] == []
