@@ -28,8 +28,11 @@ __all__ = ["ClientEngine"]
 _LAST_MESSAGES_MAX = 1000
 """As many as a pipe holds (RCVHWM)."""
 
-_FULL_TURNS_MAX = 64
-"""So many full turns go by before time passes in the middle of what comes: a flood may have no end."""
+_TURN_S = 0.005
+"""A turn takes so long at most: a message may hold a thousand records."""
+
+_FLOOD_S = 0.25
+"""After so many seconds of full turns time passes in the middle of what comes: a flood may have no end."""
 
 _BLOCKED_S = 0.01
 """How soon a full pipe is tried again at the latest."""
@@ -95,7 +98,8 @@ class ClientEngine:
         """Outboxes with something in them."""
         self._later: list[ClientEvent] = []
         """What performing a list has brought about; fed when the list is through."""
-        self._full_turns = 0
+        self._full_since = 0.0
+        """When the first of several full turns in a row began."""
 
     def feed(self, event: ClientEvent) -> None:
         """Tell the core what happened and perform what it answers; what is to be sent waits for `flush`."""
@@ -131,20 +135,29 @@ class ClientEngine:
         # The descriptors are edge-triggered and a send takes the edge: what came meanwhile is looked for afterwards.
         self.flush()
         again = self._take_plain(messages_max)
+        began = time.monotonic()
         for _ in range(messages_max):
             if not self.take():
                 break
+            if time.monotonic() - began > _TURN_S:
+                return self._end_full_turn(began)
         else:
-            self._full_turns += 1
-            if self._full_turns % _FULL_TURNS_MAX == 0:
-                self.feed(Tick())
-            return True
+            return self._end_full_turn(began)
+        self._full_since = 0.0
         # Only after the socket was read: a client that was late itself must not accuse servers whose answers lie there.
         due = self.core.deadline()
         if due is not None and due <= time.monotonic():
             self.feed(Tick())
-            self._full_turns = 0
         return self.flush() or again
+
+    def _end_full_turn(self, began: float) -> bool:
+        now = time.monotonic()
+        if not self._full_since:
+            self._full_since = began
+        elif now - self._full_since > _FLOOD_S:
+            self._full_since = now
+            self.feed(Tick())
+        return True
 
     @property
     def is_blocked(self) -> bool:

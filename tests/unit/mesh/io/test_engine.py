@@ -144,6 +144,20 @@ def test_time_passes_in_a_flood_without_end_but_not_before_what_lies_there_was_r
     wait_until(lambda: shell.engine.pump() and call.done)
 
 
+def test_neither_a_turn_nor_a_call_outlasts_a_flood_of_messages_that_take_long(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def receive(link: ClientLink) -> tuple[int, list[bytes]]:
+        time.sleep(0.003)  # what a thousand records take
+        return 0, [b"junk"]
+
+    call = shell.call(b"", timeout_s=0.0)
+    monkeypatch.setattr(ClientLink, "receive", receive)
+    assert shell.engine.pump()
+    assert shell.core.counters().stray < 10
+    wait_until(lambda: shell.engine.pump() and call.done, 3.0)
+
+
 def test_a_flood_of_a_rep_server_ends_no_turn_late(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
     with stock(zmq.REP) as (_, port):
         shell.meet(port, "rep", lambda: None)
