@@ -26,6 +26,8 @@ __all__ = ["LoopHost", "ThreadHost"]
 
 _CANCEL_S = 0.5
 """Time for a coroutine to end when it is cancelled after the drain; one that will not is left to itself."""
+_SOON_S = 0.02
+"""How soon to look again at a server that drains, or at clients that do not read: their pipes may drain unheard."""
 _GOODBYE_S = 1.0
 """Time to cancel what still runs, say goodbye and release everything after the drain."""
 
@@ -90,7 +92,7 @@ class ThreadHost:
                     return
                 if again:
                     continue
-                for descriptor in poller.wait(0.02 if self._draining else None):
+                for descriptor in poller.wait(_SOON_S if self._draining or engine.is_blocked else None):
                     if descriptor == wake.descriptor:
                         wake.clear()
         finally:
@@ -168,6 +170,8 @@ class LoopHost:
         self._tasks: dict[asyncio.Task[None], None] = {}
         self._scheduled = False
         self._closed = False
+        self._again: asyncio.TimerHandle | None = None
+        """Looks at clients that do not read."""
         self._drained: asyncio.Event | None = None
         """Set when no call runs any more; made by `drain`."""
         self._engine = ServerEngine(core, link, runner, limits, threads, self._spawn, self._post, on_notice)
@@ -186,6 +190,8 @@ class LoopHost:
                 await self._drained.wait()
         self._turn()  # the last answers
         self._closed = True
+        if self._again is not None:
+            self._again.cancel()
         self._loop.remove_reader(self._engine.descriptor)
         self._engine.close()
         for task in list(self._tasks):
@@ -197,8 +203,14 @@ class LoopHost:
         self._scheduled = False
         if not self._closed and self._engine.pump():
             self._soon()
+        elif self._engine.is_blocked and not self._closed and self._again is None:
+            self._again = self._loop.call_later(_SOON_S, self._look_again)
         if self._drained is not None and self._engine.core.idle():
             self._drained.set()
+
+    def _look_again(self) -> None:
+        self._again = None
+        self._turn()
 
     def _soon(self) -> None:
         if not self._scheduled:

@@ -383,6 +383,10 @@ class ServerLink:
         """Return the next message and its client, or None; never blocks."""
         return _receive_routed(self._sock)
 
+    def is_readable(self) -> bool:
+        """Return whether a message lies there."""
+        return bool(_raw_get(self._sock, _EVENTS) & _POLLIN)
+
     def close(self) -> None:
         """Close the socket; what was sent still leaves, if its client reads."""
         self._sock.close(_FAREWELL_MS)

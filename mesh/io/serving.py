@@ -122,6 +122,11 @@ class ServerEngine:
         """To be watched for reading; edge-triggered."""
         return self._link.descriptor
 
+    @property
+    def is_blocked(self) -> bool:
+        """Whether answers wait for clients that do not read: `pump` is to be called now and then, whatever happens."""
+        return bool(self._stuck)
+
     def pump(self, messages_max: int = 64) -> bool:
         """Take in requests, run inline handlers for a while, send; return whether it has to be called again at once."""
         check_process(self._mark)
@@ -131,7 +136,8 @@ class ServerEngine:
             if message is not None:
                 self._perform(core.handle(RequestReceived(*message), monotonic()))
             elif not self._inline:
-                return self._flush()
+                # Trying in vain to send what is stuck takes the edge as well.
+                return self._flush() or (self.is_blocked and self._link.is_readable())
             if self._inline:
                 self._run_inline()
             # Each send takes the descriptor's edge; the next look finds what came meanwhile.

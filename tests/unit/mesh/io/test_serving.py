@@ -30,16 +30,23 @@ class Clients:
         self.deaf: set[bytes] = set()
         self.sent: list[tuple[bytes, list[bytes]]] = []
         self.tried: Counter[bytes] = Counter()
+        self.while_sending: list[tuple[bytes, list[bytes]]] = []
+        """What is asked during the next try to send."""
 
     def receive(self) -> tuple[bytes, list[bytes]] | None:
         return self.asked.pop(0) if self.asked else None
 
     def send(self, client: bytes, frames: Sequence[bytes]) -> Sent:
         self.tried[client] += 1
+        self.asked += self.while_sending
+        self.while_sending = []
         if client in self.deaf:
             return Sent.FULL
         self.sent.append((client, list(frames)))
         return Sent.OK
+
+    def is_readable(self) -> bool:
+        return bool(self.asked)
 
     def close(self) -> None:
         pass
@@ -121,3 +128,17 @@ def test_many_that_do_not_read_are_tried_in_turns(shell: Shell) -> None:
     for _ in range(10):
         shell.engine.pump()
     assert set(shell.clients.tried) == {*names, b"honest"}
+
+
+def test_what_comes_while_a_stuck_client_is_tried_is_not_left_lying(shell: Shell) -> None:
+    shell.clients.deaf = {b"deaf"}
+    shell.clients.ask(b"deaf")
+    shell.turn()
+    assert shell.engine.is_blocked
+    shell.clients.while_sending = [(b"honest", encode([Ping(1)], CONFIG.limits)[0])]
+    shell.turn()
+    assert [client for client, _ in shell.clients.sent] == [b"honest"]
+    assert not shell.engine.pump()  # nothing to be done at once: it does not go round and round
+    shell.clients.deaf.clear()
+    shell.turn()
+    assert not shell.engine.is_blocked
