@@ -34,6 +34,8 @@ _TURN_S = 0.002
 """Inline handlers run for so long before the socket is looked at again: PINGs are answered from the same loop."""
 _TURN_CALLS = 64
 """And so many of them: their answers leave while the next ones run, so that client and server work at the same time."""
+_PUMP_S = 0.01
+"""A turn takes so long at most, or one message more: a loop has other tasks, and a message may hold a thousand PINGs."""
 _give_way = getattr(os, "sched_yield", lambda: None)
 """Lets ZeroMQ's thread, which the kernel may have queued behind this one, send what it was given."""
 _STUCK_OCTETS_MAX = 128 << 20
@@ -131,10 +133,12 @@ class ServerEngine:
         """Take in requests, run inline handlers for a while, send; return whether it has to be called again at once."""
         check_process(self._mark)
         core, receive, monotonic = self.core, self._link.receive, time.monotonic
+        until = monotonic() + _PUMP_S
         for _ in range(messages_max):
             message = receive()
+            now = monotonic()
             if message is not None:
-                self._perform(core.handle(RequestReceived(*message), monotonic()))
+                self._perform(core.handle(RequestReceived(*message), now))
             elif not self._inline:
                 # Trying in vain to send what is stuck takes the edge as well.
                 return self._flush() or (self.is_blocked and self._link.is_readable())
@@ -143,6 +147,8 @@ class ServerEngine:
             # Each send takes the descriptor's edge; the next look finds what came meanwhile.
             if self._flush() and self._inline:
                 _give_way()
+            if now > until:
+                break
         return True
 
     def give(self, reply: ReplyGiven) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any, cast
@@ -142,3 +143,17 @@ def test_what_comes_while_a_stuck_client_is_tried_is_not_left_lying(shell: Shell
     shell.clients.deaf.clear()
     shell.turn()
     assert not shell.engine.is_blocked
+
+
+def test_a_turn_ends_in_time_however_much_is_asked(shell: Shell) -> None:
+    def slow(now: float) -> bytes:
+        time.sleep(0.003)
+        return INFO
+
+    shell.engine.core.offer("mesh.info", slow)
+    for _ in range(50):
+        shell.clients.ask(b"greedy")
+    assert shell.engine.pump(), "there is more"
+    assert 1 <= len(shell.clients.sent) < 10
+    shell.turn()
+    assert len(shell.clients.sent) == 50
