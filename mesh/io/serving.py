@@ -35,7 +35,7 @@ _TURN_S = 0.002
 _TURN_CALLS = 64
 """And so many of them: their answers leave while the next ones run, so that client and server work at the same time."""
 _PUMP_S = 0.01
-"""A turn takes so long at most, or one message more: a loop has other tasks, and a message may hold a thousand PINGs."""
+"""A turn takes so long at most, and a message more: a loop has other tasks, and a message may hold a thousand PINGs."""
 _give_way = getattr(os, "sched_yield", lambda: None)
 """Lets ZeroMQ's thread, which the kernel may have queued behind this one, send what it was given."""
 _STUCK_OCTETS_MAX = 128 << 20
