@@ -32,11 +32,13 @@ _OTHER_RECORDS_MAX = 64
 
 
 class _Outbox:
-    __slots__ = ("frames", "link", "records")
+    __slots__ = ("frames", "link", "records", "window_before")
 
     def __init__(self, link: Link) -> None:
         self.link = link
         self.records: list[Record] = []
+        self.window_before = 0
+        """Calls that the server was to have at most before its latest message, which may have narrowed that."""
         self.frames: tuple[list[bytes], int] | None = None
         """The next message, encoded and refused, and how many records it carries."""
 
@@ -135,6 +137,9 @@ class SimClient:
 
     def receive(self, conn_id: int, frames: list[bytes]) -> None:
         """A message has come."""
+        conn = self.core._links.conns.get(conn_id)
+        if conn is not None:
+            self._outboxes[conn_id].window_before = conn.server.window
         self.turn(Received(conn_id, frames))
 
     def room(self) -> None:
@@ -197,9 +202,10 @@ class SimClient:
             holders.append(conn_id)
         if len(holders) > _AT_A_TIME_MAX:
             history.broken.append(f"{call} is at {len(holders)} servers at a time")
-        if len(conn.inflight) > conn.server.window:
-            held, most = len(conn.inflight), conn.server.window
-            history.broken.append(f"{self.name} has {held} calls at {conn.server.name}; its window is {most}")
+        window = conn.server.window
+        if len(conn.inflight) > max(window, outbox.window_before):
+            held = len(conn.inflight)
+            history.broken.append(f"{self.name} has {held} calls at {conn.server.name}; its window is {window}")
         if len(outbox.records) > 2 * self._config.window_max + _OTHER_RECORDS_MAX:
             history.broken.append(f"{self.name} has {len(outbox.records)} records to send to {conn.server.name}")
 

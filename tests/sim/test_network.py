@@ -297,3 +297,76 @@ def test_clock_runs_events_of_one_moment_in_their_order_and_notices_when_time_st
     again()
     with pytest.raises(AssertionError, match="time stands still"):
         clock.run_until(clock.now + 1.0)
+
+
+def test_little_gets_through_a_clog_and_the_rest_waits_behind_it_in_order(wiring: Wiring) -> None:
+    link = wiring.established()
+    wiring.network.hinder("c", "s", 1000.0)
+    wiring.send(link, "a" * 9, "b" * 9, "c" * 9)
+    wiring.pass_s(0.1)
+    assert wiring.server.seen == ["a" * 9], "69 octets take 69 ms"
+    wiring.pass_s(0.07)
+    assert wiring.server.seen == ["a" * 9, "b" * 9]
+    wiring.network.heal("c", "s")
+    wiring.pass_s(0.5)
+    assert wiring.server.seen == ["a" * 9, "b" * 9, "c" * 9]
+
+
+def test_clog_is_no_silence(wiring: Wiring) -> None:
+    wiring.established()
+    wiring.network.hinder("c", "s", 1000.0)
+    wiring.pass_s(5.0)
+    assert wiring.client.seen == []
+
+
+def test_cut_ends_a_clog_and_its_healing_ends_both(wiring: Wiring) -> None:
+    link = wiring.established()
+    wiring.network.hinder("c", "s", 1000.0)
+    wiring.send(link, "a", "b")
+    wiring.network.cut("c", "s")
+    wiring.pass_s(1.0)
+    assert wiring.server.seen == []
+    wiring.network.heal("c", "s")
+    wiring.pass_s(0.5)
+    assert wiring.server.seen == ["a", "b"]
+
+
+def test_nothing_comes_back_from_a_black_hole(wiring: Wiring) -> None:
+    wiring.network.swallow(ADDRESS)
+    wiring.dial()
+    wiring.pass_s(0.9)
+    assert wiring.client.seen == []
+    wiring.pass_s(0.2)
+    assert wiring.client.seen == ["connection refused"]
+
+
+def test_message_that_was_in_the_pipe_when_it_was_closed_is_dropped(wiring: Wiring) -> None:
+    link = wiring.established()
+    assert link.up.send([b"a"])
+    link.close()
+    wiring.pass_s(1.0)
+    assert wiring.server.seen == ["lost"]
+
+
+def test_calm_network_loses_nothing_and_has_no_tail() -> None:
+    wiring = Wiring(Faults(delay=Spread(0.001, 0.001, 1.1), loss=0.5))
+    wiring.network.calm()
+    assert max(wiring.network.delay_s() for _ in range(1000)) < 0.02
+
+
+def test_machine_that_slept_has_a_clock_that_knows_nothing_of_it() -> None:
+    clock = VirtualClock()
+    process, seen = Process("p", clock), list[str]()
+    began_at = process.now
+    clock.run_until(clock.now + 1.0)
+    process.stop()
+    clock.run_until(clock.now + 5.0)
+    process.deliver(MESSAGE, seen.append, "message")
+    process.thaw(slept=True)
+    clock.run_until(clock.now + 1.0)
+    assert process.now == pytest.approx(began_at + 2.0)
+    assert seen == ["message"]
+    process.stop()
+    clock.run_until(clock.now + 5.0)
+    process.thaw()
+    assert process.now == pytest.approx(began_at + 7.0), "one that was only stopped finds that time has leapt"
