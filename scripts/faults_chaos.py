@@ -38,51 +38,56 @@ class _Slot:
         self._bind = f"tcp://{LOOPBACK}:0"
         self._lives = 0
         self._doomed = False
-        self._state: Literal["absent", "starting", "serving", "frozen", "leaving"] = "absent"
+        self.state: Literal["absent", "starting", "serving", "frozen", "leaving"] = "absent"
         self._due_at = 0.0
         """When it is to be started or thawed, or ought to have started."""
         self._node: Node
 
+    @property
+    def name(self) -> str:
+        """Name of its process, another one in each life."""
+        return f"s{self._number}-{self._lives}"
+
     def look(self, alive: set[str]) -> bool:
         """Do what is due, and tell whether it serves and is known to be alive by its name."""
         due = time.monotonic() >= self._due_at
-        if self._state == "absent" and due:
+        if self.state == "absent" and due:
             self._start()
-        elif self._state == "starting" and (self._node.name in alive or self._node.ended or due):
+        elif self.state == "starting" and (self.name in alive or self._node.ended or due):
             endpoint = self._node.ready().endpoint  # raises where it has ended instead
             if self._keeps_port:
                 self._bind = endpoint
-            self._state = "serving"
-        elif self._state == "frozen" and due:
+            self.state = "serving"
+        elif self.state == "frozen" and due:
             if self._doomed:
                 self.kill(0.0)
             else:
                 self._node.thaw()
-                self._state = "serving"
-        elif self._state == "leaving" and self._node.ended:
+                self.state = "serving"
+        elif self.state == "leaving" and self._node.ended:
             self.kill(0.0)
-        return self._state == "serving" and self._node.name in alive
+        return self.state == "serving" and self.name in alive
 
     def kill(self, absent_s: float) -> None:
         """End its process; the next one starts after a while."""
         self._node.close()
-        self._state, self._due_at = "absent", time.monotonic() + absent_s
+        self.state, self._due_at = "absent", time.monotonic() + absent_s
 
     def stop(self) -> None:
         """Ask it to drain and end; the next one starts when it has."""
         self._node.terminate()
-        self._state = "leaving"
+        self.state = "leaving"
 
     def freeze(self, seconds: float, doomed: bool) -> None:
         """Freeze it for a while; then it goes on or, if `doomed`, is killed."""
         self._node.freeze()
         self._doomed = doomed
-        self._state, self._due_at = "frozen", time.monotonic() + seconds
+        self.state, self._due_at = "frozen", time.monotonic() + seconds
 
     def _start(self) -> None:
         self._lives += 1
-        self._node = self._fleet.launch(f"s{self._number}-{self._lives}", bind=self._bind)
-        self._state, self._due_at = "starting", time.monotonic() + _STARTS_S_MAX
+        self._node = self._fleet.launch(self.name, bind=self._bind)
+        self.state, self._due_at = "starting", time.monotonic() + _STARTS_S_MAX
 
 
 class Chaos:
@@ -107,9 +112,11 @@ class Chaos:
     def calm(self) -> None:
         """Let all servers come back. Raises TimeoutError."""
         give_up_at = time.monotonic() + 2 * _STARTS_S_MAX
-        while (healthy := len(self._healthy())) < len(self._slots):
+        while missing := set(self._slots).difference(self._healthy()):
             if time.monotonic() > give_up_at:
-                raise TimeoutError(f"{healthy} of {len(self._slots)} servers serve after {2 * _STARTS_S_MAX:g} s")
+                seen = {view.name: view.state for client in self._clients for view in client.servers()}
+                told = [f"{slot.name} {slot.state} and {seen.get(slot.name, 'not')} seen" for slot in missing]
+                raise TimeoutError(f"after {2 * _STARTS_S_MAX:g} s there are still {', '.join(told)}")
             time.sleep(_LOOK_S)
 
     def rage(self, until: float) -> None:

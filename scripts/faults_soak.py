@@ -144,7 +144,8 @@ def _mixed(who: str, rng: random.Random) -> Iterator[Call]:
         kind = rng.choice((_FREE, _FREE, _KEYED, _ASKED, _ONCE))
         token = f"{kind}-{who}-{number}"
         body = f"{token} {rng.uniform(0, _HOLD_S_MAX):.4f}".encode()
-        method = "work.once" if kind == _ONCE else "work.nap"
+        # A coroutine that is cancelled has not run, and may run again under the same key; a thread runs to its end.
+        method = {_ONCE: "work.once", _KEYED: "work.hold"}.get(kind, "work.nap")
         yield Call(method, body, idempotent=False if kind == _ASKED else None, key=token if kind == _KEYED else None)
 
 
@@ -171,7 +172,7 @@ def soak(seconds: float = 60.0, seed: int = 1) -> Soak:
                 before = Footprint.now()
                 chaos.rage(begun_at + seconds)
                 after = Footprint.now()
-            chaos.calm()
+                chaos.calm()  # before the last calls: some of them have nobody else to wait for
             stragglers = _stragglers(loop_client, client)
         runs = read_runs(log)
     return Soak(

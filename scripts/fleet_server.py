@@ -84,6 +84,12 @@ def _work(service: str, name: str, log: str) -> Service:
         await asyncio.sleep(begin(request))
         return name.encode()
 
+    @work.method(raw=True)
+    def hold(request: Request) -> bytes:
+        """Hold a thread for a while and say who it is."""
+        time.sleep(begin(request))
+        return name.encode()
+
     @work.method(raw=True, idempotent=False)
     def once(request: Request) -> bytes:
         """Do for a while what must not be done twice."""
