@@ -91,7 +91,7 @@ class Link:
         assert loop is not None  # its constructor returns when the thread runs
         self.loop = loop
         """The event loop of the Zeroconf, in a thread of its own."""
-        self.gate: Gate = Gate(loop.time)
+        self.gate: Gate = Gate(loop)
         """Drops packets of whoever sends too many."""
         self.errors: int = 0
         """Errors that escaped python-zeroconf while it handled a packet."""
