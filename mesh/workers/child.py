@@ -12,8 +12,8 @@ from typing import IO
 
 from mesh.notify import ENVIRONMENT
 from mesh.workers.events import Died
-from mesh.workers.line import supervisor_line
-from mesh.workers.messages import Setup
+from mesh.workers.line import Line, supervisor_line
+from mesh.workers.messages import FromWorker, Setup
 from mesh.workers.recorder import new_record, read_record
 
 __all__ = ["Child", "Output", "python"]
@@ -92,7 +92,8 @@ class Child:
         except OSError:
             os.close(self._record)
             raise
-        self.line = supervisor_line(ours)
+        self.line: Line[FromWorker] = supervisor_line(ours)
+        """What it says, and is told."""
         try:
             with theirs:
                 given = (theirs.fileno(), self._record)
@@ -111,7 +112,7 @@ class Child:
             raise
         assert self._popen.stdout is not None
         assert self._popen.stderr is not None
-        self.outputs = (
+        self.outputs: tuple[Output, Output] = (
             Output(self._popen.stdout, lambda line: pass_on("stdout", line)),
             Output(self._popen.stderr, lambda line: self._hear(line, pass_on)),
         )

@@ -211,7 +211,6 @@ class GatedRunner:
     def __init__(self, runner: Runner, gate: Gate) -> None:
         self._runner = runner
         self._gate = gate
-        self.cancel = runner.cancel
 
     def run(self, work: Work) -> ReplyGiven:
         """Run a sync handler to its end."""
@@ -221,6 +220,10 @@ class GatedRunner:
         """Run a coroutine handler."""
         refusal = self._gate.refusal(work)
         return self._runner.run_async(work) if refusal is None else _given(refusal)
+
+    def cancel(self, work: Work) -> None:
+        """Tell a running handler that nobody waits for it."""
+        self._runner.cancel(work)
 
 
 async def _given(reply: ReplyGiven) -> ReplyGiven:

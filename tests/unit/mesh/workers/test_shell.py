@@ -1,0 +1,133 @@
+"""The supervising process with commands that are no workers: what it does when the system or they refuse."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import sys
+import textwrap
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from mesh.notify import Notifier
+from mesh.workers.actions import Finish, Say
+from mesh.workers.policy import WorkerPolicy
+from mesh.workers.shell import Supervisor
+from tests.unit.mesh.workers.test_child import SETUP
+
+PATIENT = WorkerPolicy(count=1, hang_s=20.0)
+HASTY = WorkerPolicy(count=1, start_s=0.3)
+WORKER = """
+import sys, time
+from socket import socket
+line = socket(fileno=int(sys.argv[1])).makefile("rw")
+line.readline()
+def say(kind, **fields):
+    import json
+    print(json.dumps({"type": kind, **fields}), file=line, flush=True)
+"""
+SERVES = """
+say("Loaded", services=["s"], methods=["s.m"])
+message = line.readline()
+if "Activate" not in message:
+    sys.exit(0)
+say("Serving", name="w-1", peer_id="id", endpoints=["tcp://127.0.0.1:5000"])
+"""
+
+
+class Told:
+    """What a supervisor says, and a signal that it gets when it has said something for the first time."""
+
+    def __init__(self, event: str = "", number: signal.Signals = signal.SIGTERM) -> None:
+        self.said: list[Say] = []
+        self.lines: list[tuple[str, str, str]] = []
+        self._event = event
+        self._number = number
+
+    def say(self, say: Say) -> None:
+        self.said.append(say)
+        if say.event == self._event:
+            self._event = ""
+            signal.raise_signal(self._number)
+
+    def pass_on(self, worker: str, output: str, line: str) -> None:
+        self.lines.append((worker, output, line))
+
+    def texts(self, event: str) -> list[str]:
+        return [say.text for say in self.said if say.event == event]
+
+
+def run(
+    command: Sequence[str], told: Told, policy: WorkerPolicy = PATIENT, environment: dict[str, str] | None = None
+) -> Finish:
+    notifier = Notifier(environment or {})
+    try:
+        return Supervisor(policy, command, SETUP, False, told.say, told.pass_on, notifier).run()
+    finally:
+        notifier.close()
+
+
+def python(program: str) -> list[str]:
+    return [sys.executable, "-c", textwrap.dedent(program)]
+
+
+def test_a_command_that_cannot_be_started_ends_it() -> None:
+    finish = run(["/nowhere/python"], Told())
+    assert finish.code == 1
+    assert finish.sentence == "no worker came to serve: spare 1 cannot be started: No such file or directory"
+
+
+def test_an_interpreter_that_does_not_load_in_time_is_killed() -> None:
+    finish = run(python("import time; time.sleep(60)"), Told(), HASTY)
+    assert finish.sentence == ("no worker came to serve: spare 1 did not load the application within 0.3 s")
+
+
+def test_a_worker_that_closes_its_line_is_silent_and_so_killed() -> None:
+    told = Told("died")
+    finish = run(python(WORKER + SERVES + "line.close(); time.sleep(60)"), told, WorkerPolicy(hang_s=0.5))
+    assert finish.code == 0
+    assert told.texts("died")[0] == "w-1 gave no sign of life for 0.5 s, and is killed"
+
+
+def test_lines_that_a_worker_writes_have_its_name() -> None:
+    told = Told("died")
+    assert run(python(WORKER + SERVES + "print('hello', flush=True); time.sleep(0.1); sys.exit('oh')"), told).code == 0
+    assert ("w-1", "stdout", "hello") in told.lines
+    assert ("w-1", "stderr", "oh") in told.lines
+    died = next(say for say in told.said if say.event == "died")
+    assert died.facts["last_words"] == ("oh",)
+
+
+@pytest.mark.parametrize("serves", [True, False])
+def test_a_service_manager_gets_signs_of_life_while_a_worker_serves(tmp_path: Path, serves: bool) -> None:
+    path = str(tmp_path / "notify")
+    beats = "\nfor _ in range(10):\n    say('Beat', memory=0, calls=0); time.sleep(0.05)\nsys.exit(1)"
+    program = WORKER + (SERVES + beats if serves else "time.sleep(60)")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as hearing:
+        hearing.bind(path)
+        hearing.settimeout(5.0)
+        run(
+            python(program),
+            Told("died"),
+            PATIENT if serves else HASTY,
+            {"NOTIFY_SOCKET": path, "WATCHDOG_USEC": "100000"},
+        )
+        hearing.setblocking(False)
+        heard = []
+        while True:
+            try:
+                heard.append(hearing.recv(4096))
+            except BlockingIOError:
+                break
+    assert (b"WATCHDOG=1" in heard) == serves
+
+
+def test_nothing_of_it_stays_behind() -> None:
+    told = Told("serving", signal.SIGINT)
+    before = signal.getsignal(signal.SIGTERM)
+    assert run(python(WORKER + SERVES + "line.readline()"), told).code == 0
+    assert signal.getsignal(signal.SIGTERM) is before
+    assert threading.active_count() == 1
