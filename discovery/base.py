@@ -43,6 +43,10 @@ class Browser(Stoppable, Protocol):
     def start(self, on_change: OnChange) -> None:
         """Begin to report changes; takes milliseconds and waits for nobody. Raises DiscoveryError."""
 
+    def search(self) -> None:
+        """Ask at once who is there, if that can be asked; does nothing unless started, and waits for nobody."""
+        return  # the default: who comes is known without a question
+
     def stop(self) -> None:
         """End the reports: none arrives after the return. A second stop does nothing."""
 

@@ -10,7 +10,7 @@ import threading
 from dataclasses import replace
 
 from .advert import check_start, check_update, resolved_addresses
-from .base import OnChange, Stoppable
+from .base import Browser, OnChange, Stoppable
 from .model import Change, DiscoveryError, Peer, PeerAdded, PeerRemoved, PeerUpdated
 from .txt import encode_txt, label_of, name_of
 
@@ -63,7 +63,7 @@ class MemoryHub:
             listener(change)
 
 
-class MemoryBrowser(Stoppable):
+class MemoryBrowser(Browser):
     """A `discovery.Browser` of a hub."""
 
     def __init__(self, hub: MemoryHub) -> None:

@@ -6,14 +6,14 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 
-from .base import Browser, OnChange, Stoppable
+from .base import Browser, OnChange
 from .model import Change, Peer, PeerRemoved
 from .table import PeerTable
 
 __all__ = ["Discovery"]
 
 
-class Discovery(Stoppable):
+class Discovery(Browser):
     """A `discovery.Browser` that merges others through a `PeerTable`.
 
     Changes arrive in the threads of the merged browsers, or in a timer's thread if they were held back;
@@ -49,6 +49,11 @@ class Discovery(Stoppable):
             except BaseException:
                 self._stop(self._browsers[:number])
                 raise
+
+    def search(self) -> None:
+        """Have every browser ask at once who is there."""
+        for browser in self._browsers:
+            browser.search()
 
     def stop(self) -> None:
         """Stop every browser. A second stop does nothing."""

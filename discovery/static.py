@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import unquote
 
-from .base import OnChange, Stoppable
+from .base import Browser, OnChange
 from .model import Address, DiscoveryError, DiscoveryValueError, Peer, PeerAdded, clean_name
 
 __all__ = ["StaticBrowser", "parse_servers", "read_servers", "static_peers"]
@@ -52,7 +52,7 @@ def read_servers(path: str | Path) -> list[Peer]:
     return static_peers(endpoint for endpoint in endpoints if endpoint)
 
 
-class StaticBrowser(Stoppable):
+class StaticBrowser(Browser):
     """Reports a fixed list once, at `start`, in the caller's thread: static peers never leave."""
 
     def __init__(self, peers: Sequence[Peer]) -> None:

@@ -76,7 +76,7 @@ class AsyncClient:
             browsers.append(browser or MdnsBrowser(chosen_interfaces(interfaces)))
         core = ClientCore(self._config, random.Random(), chosen_realm(realm))
         self._discovery = Discovery(*browsers)
-        self._driver = LoopDriver(core, self._config, _log_notice)
+        self._driver = LoopDriver(core, self._config, self._discovery.search, _log_notice)
         try:
             self._discovery.start(self._driver.post)
         except BaseException:

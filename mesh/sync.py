@@ -78,7 +78,7 @@ class Client:
             browsers.append(browser or discovery.MdnsBrowser(chosen_interfaces(interfaces)))
         core = ClientCore(self._config, random.Random(), chosen_realm(realm))
         self._discovery = Discovery(*browsers)
-        self._driver = ThreadDriver(core, self._config, _log_notice)
+        self._driver = ThreadDriver(core, self._config, self._discovery.search, _log_notice)
         try:
             self._discovery.start(self._driver.post)
         except BaseException:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, field
@@ -20,7 +21,7 @@ from zeroconf._dns import DNSPointer, DNSQuestion
 from zeroconf.asyncio import AsyncServiceBrowser, AsyncServiceInfo
 from zeroconf.const import _CLASS_IN, _TYPE_A, _TYPE_AAAA, _TYPE_PTR, _TYPE_SRV, _TYPE_TXT
 
-from ..base import OnChange, Stoppable
+from ..base import Browser, OnChange
 from ..model import Change, DiscoveryError, Peer, PeerAdded, PeerRemoved, PeerUpdated
 from .link import Link, acquire, release
 from .names import SERVICE_TYPE, check_service_type
@@ -57,7 +58,7 @@ class BrowserCounters:
     """Rounds of questions about a peer that brought no answer."""
 
 
-class MdnsBrowser(Stoppable):
+class MdnsBrowser(Browser):
     """A `discovery.Browser` of the local network. Changes arrive in a thread of its own.
 
     `on_change` must not block and must not call `stop`.
@@ -90,6 +91,13 @@ class MdnsBrowser(Stoppable):
         link = acquire(self._interfaces)
         self._session = _Session(link, self._service_type, self._peers_max, on_change, self.counters)
         link.loop.call_soon_threadsafe(self._session.begin)
+
+    def search(self) -> None:
+        """Ask at once who is there; does nothing unless started, and waits for nobody."""
+        session = self._session
+        if session is not None:
+            with contextlib.suppress(RuntimeError):  # it is being stopped, and its loop is closed
+                session.link.loop.call_soon_threadsafe(session.search)
 
     def stop(self) -> None:
         """End the reports: none arrives after the return. A second stop does nothing."""
@@ -293,7 +301,12 @@ class _Session(RecordUpdateListener):
         self._querier = AsyncServiceBrowser(
             self.link.zeroconf, self._type, handlers=[_ignore], question_type=DNSQuestionType.QM
         )
-        self._spawn(OneShot(self.link.zeroconf, self._type).ask(self.link.interfaces))
+        self.search()
+
+    def search(self) -> None:
+        """Ask at once; after `end` nothing happens."""
+        if self in self.link.on_interfaces:
+            self._spawn(OneShot(self.link.zeroconf, self._type).ask(self.link.interfaces))
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = self.link.loop.create_task(work)

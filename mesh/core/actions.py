@@ -23,6 +23,7 @@ __all__ = [
     "Finish",
     "Handle",
     "Notice",
+    "Search",
     "Send",
     "SendFrames",
     "ServerAction",
@@ -73,6 +74,10 @@ class Notice(msgspec.Struct, frozen=True):
     text: str
 
 
+class Search(msgspec.Struct, frozen=True):
+    """Have discovery ask who is there; whoever it finds comes as an event."""
+
+
 class Handle(msgspec.Struct, frozen=True, gc=False):
     """Run the handler, then feed `ReplyGiven`: exactly once for each Handle."""
 
@@ -99,5 +104,5 @@ class AnswerFrames(msgspec.Struct, frozen=True, gc=False):
     frames: list[bytes]
 
 
-ClientAction: TypeAlias = Connect | Disconnect | Send | SendFrames | Finish | Notice
+ClientAction: TypeAlias = Connect | Disconnect | Send | SendFrames | Finish | Search | Notice
 ServerAction: TypeAlias = Handle | Cancel | Answer | AnswerFrames | Notice

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from mesh.core import backoff
-from mesh.core.actions import ClientAction, Connect, Disconnect, Notice, Send, SendFrames
+from mesh.core.actions import ClientAction, Connect, Disconnect, Notice, Search, Send, SendFrames
 from mesh.core.dialect import PING
 from mesh.core.liveness import Sign, State, next_state
 from mesh.core.peers import CLOCK_AGE_MAX_S, FLP, MESH, REP, Connection, Server
@@ -36,6 +36,8 @@ _STRANGERS_FEW = 64
 """Servers that never answered and are dialled as often as others. More look like a flood of false advertisements."""
 _STRANGER_S = 0.04
 """Longest additional pause of a stranger then, times their number: 50 dials a second for all of them together."""
+_SEARCH_S = 10.0
+"""Discovery is asked for others so often at most: a server may fall silent again and again."""
 _PLAIN_WINDOW = 32
 """Calls in flight at a server that does not tell its window."""
 
@@ -61,6 +63,7 @@ class Links:
         self._out = out
         self._conn_ids = 0
         self._nonces = 0
+        self._search_at = 0.0
         self._outliers = outliers
         self._warm_step_s = config.slow_start_s / 3.0
         self.late: bool = False
@@ -136,6 +139,7 @@ class Links:
         conn.excused = False
         if conn.state is State.SUSPECT or conn.state is State.DEAD:
             if conn.state is State.DEAD:
+                self._search(now)
                 self._slow_start(conn.server, now)
                 conn.pings.clear()  # their answers would say how long it was dead, not how long a round trip takes
             conn.state = next_state(conn.state, Sign.LIFE)
@@ -351,6 +355,9 @@ class Links:
             self._disconnect(active)
             self._gone(active, "a better address answered", (), now)
         server.active = conn
+        if server.fell_silent:
+            server.fell_silent = False
+            self._search(now)
         if server.boot != conn.boot:
             server.boot = conn.boot
             server.failing = server.ejected_until = server.ejected_s = 0.0
@@ -364,6 +371,12 @@ class Links:
             self._timers.clear(conn)
         self._out.append(Notice("peer", f"{server.name} ({conn.endpoint}) is alive"))
         self.place(server, now)
+
+    def _search(self, now: float) -> None:
+        """A server that was silent answers: perhaps a network was cut and is whole, and others were born behind it."""
+        if now >= self._search_at:
+            self._search_at = now + _SEARCH_S
+            self._out.append(Search())
 
     def _usual_latency_s(self, server: Server) -> float:
         """Return how long one of its siblings takes to answer: a new server is taken to be no faster."""
@@ -381,6 +394,7 @@ class Links:
         server.failure = why
         if server.active is conn:
             server.active = None
+            server.fell_silent = was is State.SUSPECT or was is State.DEAD
             server.dial_at = 0.0
             self.place(server, now)
             self._out.append(Notice("peer", f"{server.name} ({conn.endpoint}) is lost: {why}"))

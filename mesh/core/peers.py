@@ -133,6 +133,7 @@ class Server:
         "ejected_s",
         "ejected_until",
         "errors",
+        "fell_silent",
         "failing",
         "failures",
         "failure",
@@ -210,6 +211,8 @@ class Server:
         """Why the last connection ended."""
         self.realm_note: str = ""
         """Why it is not used at all, where that is so."""
+        self.fell_silent: bool = False
+        """Its last connection had been dead or in doubt before it was lost."""
         self.pushback_until: float = 0.0
         self.pool: int = 0
         """Which pools it is in: see `Pools`."""

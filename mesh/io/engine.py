@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from mesh.core.actions import ClientAction, Connect, Disconnect, Finish, Notice, Send, SendFrames
+from mesh.core.actions import ClientAction, Connect, Disconnect, Finish, Notice, Search, Send, SendFrames
 from mesh.core.events import ClientEvent, LinkDown, LinkUp, Received, Tick
 from mesh.core.wire import Call, Record, encode
 from mesh.io.context import check_process, process_mark
@@ -70,6 +70,7 @@ class ClientEngine:
         config: Limits and times of the sockets.
         on_descriptor: Called with each descriptor to be watched for reading (True) or not any more (False).
         on_finish: Called with each call or watch that has ended. It must not call back into the engine.
+        on_search: Called when discovery is to ask who is there. It must not block.
         on_notice: Called with what may interest somebody.
     """
 
@@ -79,11 +80,13 @@ class ClientEngine:
         config: ClientConfig,
         on_descriptor: Callable[[int, bool], None],
         on_finish: Callable[[PendingCall | Watch], None],
+        on_search: Callable[[], None],
         on_notice: Callable[[Notice], None],
     ) -> None:
         self.core = core
         self._limits = config.limits
         self._on_finish = on_finish
+        self._on_search = on_search
         self._on_notice = on_notice
         self._mark = process_mark()
         self._link = ClientLink(
@@ -216,6 +219,8 @@ class ClientEngine:
                 self._connect(action)  # type: ignore[arg-type]
             elif kind is Disconnect:
                 self._drop(action.conn_id)  # type: ignore[union-attr]
+            elif kind is Search:
+                self._on_search()
             else:
                 self._on_notice(action)  # type: ignore[arg-type]
         while self._later:

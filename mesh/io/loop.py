@@ -32,17 +32,24 @@ class LoopDriver:
     Args:
         core: Decides.
         config: Limits and times of the sockets.
+        on_search: Called when discovery is to ask who is there. It must not block.
         on_notice: Called with what may interest somebody.
     """
 
-    def __init__(self, core: ClientCore, config: ClientConfig, on_notice: Callable[[Notice], None]) -> None:
+    def __init__(
+        self,
+        core: ClientCore,
+        config: ClientConfig,
+        on_search: Callable[[], None],
+        on_notice: Callable[[Notice], None],
+    ) -> None:
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self._armed_for = 0.0
         self._scheduled = False
         self._closed = False
         self._router_descriptor = -1
-        self._engine = ClientEngine(core, config, self._on_descriptor, self._on_finish, on_notice)
+        self._engine = ClientEngine(core, config, self._on_descriptor, self._on_finish, on_search, on_notice)
 
     def call(self, call: PendingCall) -> asyncio.Future[None]:
         """Make a call; it has ended when the future is done, and the outcome is in it."""

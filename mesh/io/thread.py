@@ -43,10 +43,17 @@ class ThreadDriver:
     Args:
         core: Decides.
         config: Limits and times of the sockets.
+        on_search: Called when discovery is to ask who is there, from any of the threads. It must not block.
         on_notice: Called with what may interest somebody, from any of the threads.
     """
 
-    def __init__(self, core: ClientCore, config: ClientConfig, on_notice: Callable[[Notice], None]) -> None:
+    def __init__(
+        self,
+        core: ClientCore,
+        config: ClientConfig,
+        on_search: Callable[[], None],
+        on_notice: Callable[[Notice], None],
+    ) -> None:
         self._mark = process_mark()
         self._lock = threading.Lock()
         self._leaders = Poller()
@@ -67,7 +74,7 @@ class ThreadDriver:
         self._followers: dict[PendingCall | Watch, threading.Lock] = {}
         """What the others wait for, and what each sleeps on."""
         self._closed = False
-        self._engine = ClientEngine(core, config, self._on_descriptor, self._on_finish, on_notice)
+        self._engine = ClientEngine(core, config, self._on_descriptor, self._on_finish, on_search, on_notice)
         self._keeper = threading.Thread(target=self._keep, name="mesh-keeper", daemon=True)
         self._keeper.start()
 

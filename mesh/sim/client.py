@@ -11,7 +11,7 @@ import random
 from collections.abc import Callable
 
 from mesh.config import ClientConfig
-from mesh.core.actions import ClientAction, Connect, Disconnect, Finish, Notice, Send
+from mesh.core.actions import ClientAction, Connect, Disconnect, Finish, Notice, Search, Send
 from mesh.core.calls import PendingCall, Watch
 from mesh.core.client import ClientCore
 from mesh.core.events import ClientEvent, LinkDown, LinkUp, Received, Tick
@@ -164,6 +164,8 @@ class SimClient:
                 if not isinstance(call, Watch):
                     self._holders.pop(call.call_id, None)
                     self._on_finish(call)
+            elif kind is Search:
+                pass  # in a simulated network whoever comes is told at once
             elif kind is Notice:
                 self._history.say(f"{self.name} notes: {action.text}")  # type: ignore[union-attr]
             else:

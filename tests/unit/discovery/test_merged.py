@@ -117,3 +117,14 @@ def test_if_one_cannot_start_the_others_are_stopped() -> None:
         discovery.start(seen.append)
     hub.advertiser().start(PEER)
     assert seen == []
+
+
+def test_a_search_is_one_of_every_browser() -> None:
+    asked: list[str] = []
+
+    class Asking(StaticBrowser):
+        def search(self) -> None:
+            asked.append("asked")
+
+    Discovery(Asking([]), StaticBrowser([]), Asking([])).search()
+    assert asked == ["asked", "asked"]

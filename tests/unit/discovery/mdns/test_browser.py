@@ -151,6 +151,12 @@ def test_it_asks_again_when_a_link_is_back(
     assert session is not None
     session.link.loop.call_soon_threadsafe(session.link._tell)
     wait_until(lambda: sorted(asked) == ["and again", "at once"])
+    browser.search()
+    wait_until(lambda: asked.count("at once") == 2)
+    browser.stop()
+    browser.search()
+    session.search()
+    assert asked.count("at once") == 2
 
 
 def test_what_is_missing_is_asked_for(browser: MdnsBrowser, seen: list[Change], say: Say) -> None:

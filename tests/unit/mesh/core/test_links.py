@@ -8,7 +8,7 @@ import pytest
 
 from discovery.model import Address, PeerAdded, PeerRemoved, PeerUpdated
 from mesh.config import ClientConfig
-from mesh.core.actions import Connect, Disconnect, Finish, Send
+from mesh.core.actions import Connect, Disconnect, Finish, Search, Send
 from mesh.core.events import LinkDown, LinkUp, Received
 from mesh.core.wire import Call, Hello, Ping, Pong, Record, encode
 from tests.unit.mesh.core.harness import Client, assert_quiet, match, peer
@@ -539,3 +539,46 @@ def test_after_everything_is_gone_nothing_is_left(client: Client) -> None:
     assert len(client.took(Finish)) == 31
     client.vanish(*fars)
     assert_quiet(client)
+
+
+def test_whoever_answers_after_a_silence_makes_discovery_ask_who_else_is_there(client: Client) -> None:
+    far = client.join("a")
+    far.frozen = True
+    client.advance(5.0)
+    assert client.state("a") == "dead"
+    assert client.took(Search) == []
+    far.thaw()
+    client.advance(1.0)
+    assert client.state("a") == "alive"
+    assert client.took(Search) == [Search()]
+
+
+def test_a_link_that_was_lost_in_silence_makes_discovery_ask_when_it_is_back(client: Client) -> None:
+    far = client.join("a")
+    far.frozen = True
+    client.advance(1.5)
+    assert client.state("a") in ("suspect", "dead")
+    far.down()
+    assert client.took(Search) == []
+    far.frozen = False
+    client.advance(1.0)
+    assert client.state("a") == "alive"
+    assert client.took(Search) == [Search()]
+
+
+def test_a_link_that_breaks_at_once_is_no_reason_to_ask(client: Client) -> None:
+    far = client.join("a")
+    far.down()
+    client.advance(1.0)
+    assert client.state("a") == "alive"
+    assert client.took(Search) == []
+
+
+def test_discovery_is_not_asked_all_the_time(client: Client) -> None:
+    far = client.join("a")
+    for _ in range(6):
+        far.frozen = True
+        client.advance(4.0)
+        far.thaw()
+        client.advance(1.0)
+    assert 2 <= len(client.took(Search)) <= 4

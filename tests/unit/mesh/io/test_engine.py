@@ -14,9 +14,10 @@ import zmq
 import mesh.io.link
 from discovery import Address, Peer, PeerAdded
 from mesh.config import ClientConfig
+from mesh.core.actions import Search
 from mesh.core.calls import PendingCall, Watch
 from mesh.core.client import ClientCore
-from mesh.core.events import CallRequested
+from mesh.core.events import CallRequested, Tick
 from mesh.core.wire import Call, Hello, Ping, Pong, Record, decode, encode
 from mesh.io.engine import ClientEngine
 from mesh.io.link import ClientLink
@@ -34,13 +35,17 @@ class Shell:
     def __init__(self) -> None:
         self.finished: list[PendingCall | Watch] = []
         self.descriptors: list[int] = []
+        self.searches = 0
         self.core = ClientCore(CONFIG, random.Random(1))
         self.engine = ClientEngine(
-            self.core, CONFIG, self._on_descriptor, self.finished.append, on_notice=lambda notice: None
+            self.core, CONFIG, self._on_descriptor, self.finished.append, self._on_search, on_notice=lambda notice: None
         )
 
     def _on_descriptor(self, descriptor: int, watch: bool) -> None:
         (self.descriptors.append if watch else self.descriptors.remove)(descriptor)
+
+    def _on_search(self) -> None:
+        self.searches += 1
 
     def call(self, body: bytes, timeout_s: float = 30.0) -> PendingCall:
         """Begin a call; whoever pumps sends it."""
@@ -169,3 +174,9 @@ def test_a_flood_of_a_rep_server_ends_no_turn_late(shell: Shell, monkeypatch: py
         monkeypatch.setattr(mesh.io.link, "_receive", flood)
         assert shell.engine.pump(messages_max=10), "there is more"
         assert shell.core.counters().garbage == 10
+
+
+def test_discovery_is_asked_when_the_core_wants_it(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shell.core, "handle", lambda event, now: [Search()])
+    shell.engine.feed(Tick())
+    assert shell.searches == 1
