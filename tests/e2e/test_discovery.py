@@ -30,6 +30,6 @@ def test_an_address_that_leads_nowhere_costs_nothing_beside_one_that_does() -> N
         lan.ip("a", "link", "set", "other", "up")
         lan.ip("b", "route", "add", "default", "via", "10.77.0.99")  # nobody: what goes there is lost
         with lan.caller("b") as caller, lan.spawn("a", *serve("both", 5001)) as server:
-            server.wait_line('"name": "both"')
+            server.wait_line('"name": "both"', 15.0)
             caller.answered("both")
             assert caller.servers["both"][1:] == ["tcp://10.77.0.1:5001", "tcp://10.66.0.1:5001"]

@@ -71,7 +71,7 @@ def test_calls_go_to_the_other_server_while_one_cannot_be_reached(office: Office
     calm_s = caller.gap_s(began_at - 0.5)
     with office.lan.rules(host, rule):
         time.sleep(1.0)
-        assert caller.gap_s(began_at) < 0.3 + calm_s, "10 to 40 ms on a quiet machine"
+        assert caller.gap_s(began_at) < 0.7 + calm_s, "10 to 40 ms on a quiet machine"
         # In doubt after an unanswered PING (0.1 s), and not called from then on.
         assert caller.by("a", began_at + 0.5, time.monotonic()) == 0
         ended_at = time.monotonic()
@@ -84,7 +84,7 @@ def test_a_wire_that_delays_and_loses_costs_time_and_no_call(office: Office) -> 
         wait_until(lambda: caller.alive == {"a"}, what="the server beside the wire to be gone")
         began_at = time.monotonic()
         with office.lan.spawn("a", *serve("far", NEW)) as far:
-            far.wait_line('"name": "far"')
+            far.wait_line('"name": "far"', 15.0)
             found_s = caller.answered("far")
         took = [
             call.ended_at - call.began_at for call in caller.calls if call.began_at > began_at and call.server == "a"
@@ -101,7 +101,7 @@ def test_known_and_static_servers_are_called_while_mdns_is_blocked(office: Offic
         lan.spawn("b", *serve("new", NEW)) as new,
         lan.caller("c", "--server", f"tcp://10.77.0.2:{NEW}") as told,
     ):
-        new.wait_line('"name": "new"')
+        new.wait_line('"name": "new"', 15.0)
         told.wait_alive("new")
         assert caller.alive == {"a", "b"}
         for name in caller.alive:
@@ -117,7 +117,7 @@ def test_a_server_that_is_seen_and_cannot_be_reached_is_shown_and_never_called(o
         lan.spawn("b", *serve("walled", NEW)) as walled,
         lan.spawn("c", "-m", "mesh.cli.main", "call", "--peer", "walled", "--timeout", "3", "work.echo") as asker,
     ):
-        walled.wait_line('"name": "walled"')
+        walled.wait_line('"name": "walled"', 15.0)
         wait_until(lambda: "walled" in caller.servers)
         assert asker.wait() == 3
         [sentence] = asker.stderr

@@ -34,7 +34,7 @@ def test_calls_go_to_the_other_server_during_a_partition_and_to_both_after_it() 
         calm_s = caller.gap_s(cut_at - 0.5)
         lan.down("a")
         time.sleep(_CUT_S)
-        assert caller.gap_s(cut_at) < 0.3 + calm_s, "10 to 50 ms on a quiet machine"
+        assert caller.gap_s(cut_at) < 0.7 + calm_s, "10 to 50 ms on a quiet machine"
         lan.up("a")
         healed_at = time.monotonic()
         assert caller.answered("a", healed_at) < _HEAL_S
@@ -50,21 +50,23 @@ def test_calls_wait_for_the_only_server_and_one_born_meanwhile_is_found() -> Non
     ):
         caller.wait_alive("a")
         found = []
-        # The cable of the client, then that of the newcomer; then the switches part, which no host is told.
-        for number, (host, cut, heal) in enumerate(
-            [("c", lan.down, lan.up), ("b", lan.down, lan.up), ("c", lan.unplug, lan.plug)]
+        # The cable of the client, then that of the newcomer; then the switches part, which no host is told, and the
+        # heal comes between the newcomer's announcements after three and after seven seconds.
+        for number, (host, cut, heal, age_s) in enumerate(
+            [("c", lan.down, lan.up, 0.3), ("b", lan.down, lan.up, 0.3), ("c", lan.unplug, lan.plug, 3.3)]
         ):
             name = f"born{number}"
             cut(host)
             newcomer = born.enter_context(lan.spawn("b", *serve(name)))
-            newcomer.wait_line(f'"name": "{name}"')
-            time.sleep(0.3)
+            newcomer.wait_line(f'"name": "{name}"', 15.0)
+            time.sleep(age_s)
             assert name not in caller.servers
             heal(host)
             healed_at = time.monotonic()
             found.append(caller.answered(name, healed_at))
             assert caller.answered("a", healed_at) < _HEAL_S
         assert min(found) < 2.0, found
+        assert found[2] < 3.0, f"0.1 to 1 s on a quiet machine, 3.7 s by the next announcement: {found}"
         assert max(found) < 6.0, f"0.1 to 1.7 s on a quiet machine: {found}"
         caller.assert_no_call_failed()
 
@@ -91,6 +93,6 @@ def test_a_server_is_found_again_when_it_and_its_client_have_other_addresses_and
                 caller.answered(name, changed_at)
             assert time.monotonic() - changed_at < 8.0, "1.7 to 2.5 s on a quiet machine"
         with lan.spawn("b", *serve("newcomer")) as newcomer:
-            newcomer.wait_line('"name": "newcomer"')
+            newcomer.wait_line('"name": "newcomer"', 15.0)
             caller.answered("newcomer")
         caller.assert_no_call_failed()
