@@ -47,8 +47,6 @@ if TYPE_CHECKING:
 __all__ = ["Dispatcher"]
 
 _METHODS_KEPT = 4096
-_LAST_CHANCE = 2.0
-"""How many times as long as a method takes at most (smoothed time and four deviations) the last attempt has."""
 _OVERLOAD_S = 1.0
 _RECHECK_S = 0.05
 """How soon to look again, at least, for a better place for a call whose server is in doubt."""
@@ -354,8 +352,8 @@ class Dispatcher:
         assert profile is not None, "set when the call was requested"
         bound_s = max(config.attempt_min_s, profile.bound_s())
         patience_s = max(bound_s * config.attempt_patience, config.attempt_patience_min_s) * call.attempts
-        last_chance_s = call.deadline - call.sent_at - _LAST_CHANCE * bound_s
-        if last_chance_s > _LAST_CHANCE * bound_s:
+        last_chance_s = call.deadline - call.sent_at - bound_s
+        if last_chance_s > bound_s:
             patience_s = min(patience_s, last_chance_s)
         return call.sent_at + patience_s
 
