@@ -7,6 +7,8 @@ import select
 import signal
 import sys
 import textwrap
+import threading
+import time
 
 from mesh.signals import SignalPipe, StopSignals
 from tests.helpers import spawn
@@ -19,6 +21,33 @@ def test_a_signal_that_came_before_the_wait_ends_it_and_its_handler_is_left_as_i
         signal.raise_signal(signal.SIGTERM)
         assert signals.wait(5.0)
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_a_signal_that_the_kernel_gives_to_another_thread_ends_the_wait() -> None:
+    def give() -> None:
+        while sys._current_frames()[main].f_code is not StopSignals.wait.__code__:
+            time.sleep(0.001)
+        signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
+
+    main = threading.get_ident()
+    for _ in range(10):
+        with StopSignals() as signals:
+            thread = threading.Thread(target=give)
+            thread.start()
+            assert signals.wait(5.0)
+            thread.join()
+
+
+def test_a_signal_for_somebody_else_does_not_end_the_wait() -> None:
+    before = signal.signal(signal.SIGHUP, lambda number, frame: None)
+    try:
+        with StopSignals() as signals:
+            signal.raise_signal(signal.SIGHUP)
+            assert not signals.wait(0.01)
+            signal.raise_signal(signal.SIGTERM)
+            assert signals.wait()
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_a_second_signal_ends_the_process_at_once() -> None:
