@@ -430,12 +430,12 @@ class SupervisorCore:
         generations = [slot.worker.generation for slot in self._slots if slot.worker is not None]
         status = f"{len(generations)} of {len(self._slots)} workers serve"
         if self._reloading:
-            renewed = sum(generation == self._wanted for generation in generations)
-            if renewed < len(self._slots):
+            left = any(process.generation < self._wanted for process in self._live() if process.slot is not None)
+            if left or len(generations) < len(self._slots):
                 return
             self._reloading = False
             self._status = ""
-            self._say("reloaded", None, f"all {renewed} workers serve the application as it was loaded anew", {})
+            self._say("reloaded", None, "all workers serve the application as it was loaded anew", {})
         if status != self._status:
             self._out.append(Notify("" if self._status else "READY", status))
             self._status = status
