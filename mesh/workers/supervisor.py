@@ -156,7 +156,9 @@ class SupervisorCore:
         process.move(Stage.SPARE, now)
         process.services, process.methods = message.services, message.methods
         self._load_strikes, self._load_at = 0, 0.0
-        self._proven = max(self._proven, process.generation)
+        if process.generation > self._proven:
+            self._proven = process.generation
+            self._tell_doubts(self._suspects.lift())  # other code, other poisons
         self._say("loaded", process, "", {})
 
     def _on_failed(self, process: Process, message: Failed, now: float) -> None:
@@ -246,7 +248,6 @@ class SupervisorCore:
                 self._kill(process, now)
         for slot in self._slots:
             slot.strikes, slot.not_before = 0, 0.0
-        self._tell_doubts(self._suspects.lift())
         self._say("reloading", None, "loading the application anew", {})
         self._out.append(Notify("RELOADING", "loading the application anew"))
 

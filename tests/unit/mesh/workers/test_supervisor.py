@@ -334,13 +334,17 @@ def test_a_call_that_ends_workers_in_a_row_is_told_to_all_of_them(floor: Floor) 
     assert all(not floor.fakes[number].doubts for number in floor.serving.values())
 
 
-def test_a_reload_lifts_quarantines(floor: Floor) -> None:
+def test_a_reload_lifts_quarantines_once_there_is_other_code(floor: Floor) -> None:
     for _ in range(3):
         floor.die(floor.serving[1], SEGV, "poison")
         floor.advance(1.0)
         floor.settle()
+    floor.reload()
+    floor.fail(max(floor.fakes), "SyntaxError")
     assert floor.fakes[floor.serving[2]].doubts
     floor.reload()
+    assert floor.fakes[floor.serving[2]].doubts
+    floor.load(max(floor.fakes))
     assert not floor.fakes[floor.serving[2]].doubts
 
 
