@@ -34,13 +34,15 @@ _TICK_S = 0.05
 """How often the guard looks; the fastest attack that was measured takes 20 MB in between."""
 _GROWTH_OCTETS = 32 << 20
 """So much more resident memory than before is a reason to look at the connections."""
-_SEARCH_S = 0.02
-"""How long they are looked at: of a peer that sends slowly something lies unread only now and then."""
+_ALERT_S, _SEARCH_S = 1.0, 0.005
+"""For how long, and how long each time: of a peer that sends slowly something lies unread only now and then."""
 _PEEK_OCTETS = 32 * 1024
 _RUN_MIN = 64
 """So many short unfinished frames in a row are a bomb."""
 _SETTLE_S = 0.2
 """Time for libzmq to drop what a peer that was cut has sent."""
+_SLACK_OCTETS, _TRIM_S = 8 << 20, 2.0
+"""So long after the memory has grown by so much, what of it is free is given back: floods leave it in pieces."""
 _FILLED = 0.75
 """Share of the descriptors beyond which connections are shed."""
 _SHED = 0.25
@@ -78,8 +80,9 @@ class _Guard:
         self.watched: dict[Ports, None] = {}
         self._stopped = threading.Event()
         self._statm = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
-        self._floor = self._resident()
-        self._settled_at = 0.0
+        self._floor = self._trimmed = self._resident()
+        self._trim_at = 0.0
+        self._alert_until = 0.0
         self._descriptors_max = raise_descriptors()
         self._thread = threading.Thread(target=self._run, name="mesh-guard", daemon=True)
         self._thread.start()
@@ -98,22 +101,23 @@ class _Guard:
         """Look once, and cut whom it hits."""
         if count_descriptors() > _FILLED * self._descriptors_max:
             self._shed()
-        self._look_at_memory()
+        self._look_at_memory(time.monotonic())
 
-    def _look_at_memory(self) -> None:
+    def _look_at_memory(self, now: float) -> None:
         resident = self._resident()
-        if self._settled_at:
-            if time.monotonic() < self._settled_at:
-                return
-            self._settled_at = 0.0
-            _trim()
-            resident = self._floor = self._resident()
         self._floor = min(self._floor, resident)
         if resident - self._floor > _GROWTH_OCTETS:
-            if self._cut_bombs():
-                self._settled_at = time.monotonic() + _SETTLE_S
-            else:
-                self._floor = resident
+            self._floor = resident
+            self._alert_until = now + _ALERT_S
+        if now < self._alert_until and self._cut_bombs():
+            self._alert_until = 0.0
+            self._trim_at = now + _SETTLE_S
+        if resident - self._trimmed > _SLACK_OCTETS:
+            self._trim_at = self._trim_at or now + _TRIM_S
+        if self._trim_at and now >= self._trim_at:
+            self._trim_at = 0.0
+            _trim()
+            self._floor = self._trimmed = self._resident()
 
     def _resident(self) -> int:
         return int(os.pread(self._statm, 128, 0).split()[1]) * resource.getpagesize()
