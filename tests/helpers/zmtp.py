@@ -67,6 +67,12 @@ class Zmtp:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Close it."""
+        self.close()
+
+    def close(self) -> None:
+        """Close it, also under somebody who waits for it in another thread."""
+        with contextlib.suppress(OSError):
+            self.sock.shutdown(socket.SHUT_RDWR)
         self.sock.close()
 
     def shake(self, kind: bytes = b"DEALER") -> Self:
@@ -142,6 +148,12 @@ class Listener:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Close it."""
+        self.close()
+
+    def close(self) -> None:
+        """Close it, also under somebody who waits for it in another thread."""
+        with contextlib.suppress(OSError):
+            self._sock.shutdown(socket.SHUT_RDWR)
         self._sock.close()
 
     def accept(self) -> Zmtp:
