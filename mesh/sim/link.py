@@ -60,6 +60,7 @@ class Link:
         "host",
         "open",
         "reached",
+        "reader",
         "routing_id",
         "server",
         "silent_from",
@@ -75,6 +76,8 @@ class Link:
         """Whose address this is."""
         self.routing_id: bytes = b"\0" + number.to_bytes(4, "big")
         """What the server's ROUTER calls this client."""
+        self.reader: str = f"{client.process.name}.{client.process.life}"
+        """Name of the process that has dialled, which no other life of it has."""
         self.server: ServerEnd | None = None
         """Set while the server holds its end."""
         self.open: bool = True

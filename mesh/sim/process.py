@@ -62,7 +62,10 @@ class Process:
             self.behind_s += self._clock.now - self.stopped_at
         self.stopped = False
         kept, self._kept = sorted(self._kept, key=lambda entry: entry[:2]), []
+        life = self.life
         for _, _, act, args in kept:
+            if self.life != life:
+                return  # it ended of what it found
             act(*args)
 
     def kill(self) -> None:

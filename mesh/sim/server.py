@@ -39,8 +39,10 @@ FAIL = "sim.fail"
 _TURN_S = 0.002
 _POLL_S = 0.02
 _POOL = "pool"
-_ENDED = "ended"
-"""Context of a call whose handler has been cancelled."""
+_RUNNING, _ENDED = "running", "ended"
+"""Context of a call whose handler has begun; of one whose handler was cancelled."""
+_PICKED_UP_S = 0.00005
+"""Until a thread of the pool has taken a call."""
 _REMEMBERED = 20
 _COUNTED = ("shed", "expired", "duplicates", "unanswerable")
 """What is taken over from a core into the history."""
@@ -179,27 +181,38 @@ class SimServer:
                     self._history.broken.append(f"{self.name} has admitted {self.core.admitted} calls")
             while self._given:
                 self._perform(self.core.handle(self._given.popleft(), self.clock_s))
-            if self._inline:
-                self._run_inline(self._clock.now + _TURN_S)
-            else:
+            self._run_inline(self._clock.now + _TURN_S)
+            if not self._busy:
                 self._flush()
 
     def _run_inline(self, until: float) -> None:
-        work = self._inline.popleft()
-        self._busy = True
-        self.process.after(self._takes_s(), self._ran_inline, work, until)
+        """Begin the next inline handler that somebody still waits for; it holds the loop."""
+        while self._inline:
+            work = self._inline.popleft()
+            if self._has_begun(work):
+                self._busy = True
+                self.process.after(self._takes_s(), self._ran_inline, work, until)
+                return
+            self._perform(self.core.handle(ReplyGiven(work, ran=False), self.clock_s))
 
     def _ran_inline(self, work: Work, until: float) -> None:
-        self._perform(self.core.handle(self._result(work), self.clock_s))
-        if self._inline and self._clock.now < until:
-            self._run_inline(until)
-            return
         self._busy = False
-        self._flush()
-        self._look()
+        self._perform(self.core.handle(self._result(work), self.clock_s))
+        if self._clock.now < until:
+            self._run_inline(until)
+        if not self._busy:
+            self._flush()
+            self._look()
+
+    def _run_in_pool(self, work: Work) -> None:
+        if self._has_begun(work):
+            self.process.after(self._takes_s(), self._ran_in_pool, work)
+        else:
+            self._given.append(ReplyGiven(work, ran=False))
+            self._look()
 
     def _ran_in_pool(self, work: Work) -> None:
-        if work.context is not _ENDED:
+        if work.context is _RUNNING:
             self._given.append(self._result(work))
             self._look()
 
@@ -208,7 +221,7 @@ class SimServer:
             if type(action) is Answer:
                 self._outboxes.setdefault(action.client, []).append(action.record)
                 if type(action.record) is Reply and action.client in self._links:
-                    self.answered.append((_reader(self._links[action.client]), action.record))
+                    self.answered.append((self._links[action.client].reader, action.record))
             elif type(action) is Handle:
                 self._begin(action.work)
             elif type(action) is AnswerFrames:
@@ -219,16 +232,23 @@ class SimServer:
                 self._history.say(f"{self.name} notes: {action.text}")
 
     def _begin(self, work: Work) -> None:
-        call = work.frames[0].partition(b" ")[0].decode()
-        self._history.runs.append(Run(self._clock.now, call, self.name, self._boot, work.attempt))
-        self._history.say(f"{self.name} runs {call}")
         if work.lane.name == INLINE:
             self._inline.append(work)
         else:
-            self.process.after(self._takes_s(), self._ran_in_pool, work)
+            self.process.after(_PICKED_UP_S, self._run_in_pool, work)
+
+    def _has_begun(self, work: Work) -> bool:
+        """Let a handler begin, unless nobody waits any more by now (as `mesh.runner` looks)."""
+        if work.cancelled or (work.deadline is not None and self.clock_s > work.deadline):
+            return False
+        work.context = _RUNNING
+        call = work.frames[0].partition(b" ")[0].decode()
+        self._history.runs.append(Run(self._clock.now, call, self.name, self._boot, work.attempt))
+        self._history.say(f"{self.name} runs {call}")
+        return True
 
     def _cancel(self, work: Work) -> None:
-        if self._handlers.heeding and work.lane.name == _POOL:
+        if self._handlers.heeding and work.lane.name == _POOL and work.context is _RUNNING:
             work.context = _ENDED
             detail = Detail(type="CancelledError", message="nobody waits for it")
             self._given.append(ReplyGiven(work, status=Status.CANCELLED, detail=detail))
@@ -259,7 +279,7 @@ class SimServer:
         elif self.lie is None:
             link.down.send(frames)
         else:
-            for message in self.lie.tell(frames, _reader(link)):
+            for message in self.lie.tell(frames, link.reader):
                 link.down.send(message)
 
     # -- stopping
@@ -285,8 +305,3 @@ class SimServer:
             self._network.unlisten(self.address, abruptly=False)
         else:
             self.process.after(_POLL_S, self._look_whether_drained)
-
-
-def _reader(link: Link) -> str:
-    """Return a name of the client process at the other end that no other life of it has."""
-    return f"{link.client.process.name}.{link.client.process.life}"

@@ -19,7 +19,7 @@ _STRIKES = 30
 
 
 def random_world(
-    seed: int, servers: int | None = None, calls: int = 100, *, keep_trace: bool = True
+    seed: int, servers: int | None = None, calls: int = 80, *, keep_trace: bool = True
 ) -> tuple[World, Workload]:
     """Return a world and what is asked of it; a number of servers may be given instead of being drawn."""
     rng = random.Random(f"world {seed}")

@@ -370,3 +370,13 @@ def test_machine_that_slept_has_a_clock_that_knows_nothing_of_it() -> None:
     clock.run_until(clock.now + 5.0)
     process.thaw()
     assert process.now == pytest.approx(began_at + 7.0), "one that was only stopped finds that time has leapt"
+
+
+def test_process_that_ends_on_thaw_does_nothing_of_the_rest() -> None:
+    clock = VirtualClock()
+    process, seen = Process("p", clock), list[str]()
+    process.stop()
+    process.deliver(MESSAGE, process.kill)
+    process.deliver(MESSAGE, seen.append, "rest")
+    process.thaw()
+    assert seen == []

@@ -12,7 +12,10 @@ from scripts import soak
 FEW = ["--servers", "2", "--calls", "20"]
 
 
-def test_soak_counts_worlds_and_keeps_its_time(capsys: pytest.CaptureFixture[str]) -> None:
+def test_soak_counts_worlds_and_keeps_its_time(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(soak, "_BATCH_SERVERS", 20)
     assert soak.main(["--minutes", "0.0001", *FEW]) == 0
     printed = capsys.readouterr().out
     assert " worlds, " in printed
