@@ -36,7 +36,7 @@ _STRANGERS_FEW = 64
 """Servers that never answered and are dialled as often as others. More look like a flood of false advertisements."""
 _STRANGER_S = 0.04
 """Longest additional pause of a stranger then, times their number: 50 dials a second for all of them together."""
-_SEARCH_S = 10.0
+_SEARCH_S = 5.0
 """Discovery is asked for others so often at most: a server may fall silent again and again."""
 _PLAIN_WINDOW = 32
 """Calls in flight at a server that does not tell its window."""

@@ -576,9 +576,9 @@ def test_a_link_that_breaks_at_once_is_no_reason_to_ask(client: Client) -> None:
 
 def test_discovery_is_not_asked_all_the_time(client: Client) -> None:
     far = client.join("a")
-    for _ in range(6):
+    for _ in range(12):
         far.frozen = True
-        client.advance(4.0)
+        client.advance(1.0)
         far.thaw()
         client.advance(1.0)
     assert 2 <= len(client.took(Search)) <= 4
