@@ -154,6 +154,13 @@ class Liar:
             twisted.append(record)
         return twisted
 
+    def _siren(self, records: list[Record]) -> list[Record]:
+        """Say that it has nothing to do and room for all, and answer no call."""
+        return [
+            msgspec.structs.replace(record, load=_HUGE[0], window=_HUGE[-1]) if type(record) is Pong else record
+            for record in self._mute(records)
+        ]
+
     def _shove(self, records: list[Record]) -> list[Record]:
         """Refuse what it has done, for want of room, for ever."""
         pause = self._rng.choice((-1, 0, 50, 10**15, 2**62))
@@ -183,6 +190,7 @@ LIES: dict[str, Callable[[Liar, list[Record]], list[Record]]] = {
     "impostor": Liar._impostor,
     "nameless": Liar._nameless,
     "absurd": Liar._absurd,
+    "siren": Liar._siren,
     "shove": Liar._shove,
     "expire": Liar._expire,
     "garbage": Liar._as_is,

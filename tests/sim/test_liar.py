@@ -107,7 +107,12 @@ def test_garbage_cannot_be_read_and_the_truth_is_among_it() -> None:
     assert unreadable >= 100
 
 
+def test_siren_has_room_for_all_and_answers_no_call() -> None:
+    [_, pong] = told("siren")
+    assert type(pong) is Pong
+    assert (pong.load, pong.window) == (-(2**63), 2**63 - 1)
+
+
 def test_every_lie_has_a_test() -> None:
-    assert set(LIES) == {
-        *("stray", "swap", "twice", "mute", "stale", "impostor", "nameless", "absurd", "shove", "expire", "garbage")
-    }
+    told_of = "stray swap twice mute stale impostor nameless absurd siren shove expire garbage"
+    assert set(LIES) == set(told_of.split())
