@@ -65,6 +65,9 @@ class MethodRunner:
             return self._failed(work, error)
         except (Exception, SystemExit) as error:
             return self._failed(work, error)
+        finally:
+            # The task has the work too: whole bodies would stay until the garbage collector comes by.
+            work.context = None
         return ReplyGiven(work, pack_body(frames))
 
     def cancel(self, work: Work) -> None:

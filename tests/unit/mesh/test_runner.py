@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import sys
 import time
 
@@ -127,6 +128,29 @@ def test_cancelling_ends_a_coroutine_handler_and_is_an_answer() -> None:
         return (await task).status
 
     assert asyncio.run(main()) != Status.OK
+
+
+def test_nothing_of_a_coroutine_handler_waits_for_the_garbage_collector() -> None:
+    service = Service("s")
+
+    @service.method(raw=True)
+    async def take(request: Request) -> bytes:
+        return request.body
+
+    async def run() -> int:
+        body = bytes(bytearray(1000))
+        held = sys.getrefcount(body)
+        gc.disable()
+        try:
+            await asyncio.create_task(_run(body))
+        finally:
+            gc.enable()
+        return sys.getrefcount(body) - held
+
+    async def _run(body: bytes) -> None:
+        await _runner(service).run_async(_work("s.take", body))
+
+    assert asyncio.run(run()) == 0
 
 
 def test_a_handler_that_leaves_by_sys_exit_does_not_take_its_server_along() -> None:
