@@ -18,11 +18,11 @@ from typing import Any, Final
 
 __all__ = ["Gate"]
 
-_BURST: Final = 400
+_BURST: Final = 1000
 """Packets in a row from one sender: a host on which two hundred servers start sends a hundred."""
-_EACH_PER_S: Final = 50.0
-_ALL_BURST: Final = 2000
-_ALL_PER_S: Final = 200.0
+_EACH_PER_S: Final = 100.0
+_ALL_BURST: Final = 4000
+_ALL_PER_S: Final = 400.0
 """Addresses of senders are easily made up, so there is a bound for all of them."""
 _SENDERS_MAX: Final = 1024
 _SHUT_OUT_S: Final = 1.0
