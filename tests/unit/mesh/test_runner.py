@@ -142,13 +142,10 @@ def test_nothing_of_a_coroutine_handler_waits_for_the_garbage_collector() -> Non
         held = sys.getrefcount(body)
         gc.disable()
         try:
-            await asyncio.create_task(_run(body))
+            await asyncio.create_task(_runner(service).run_async(_work("s.take", body)))
         finally:
             gc.enable()
         return sys.getrefcount(body) - held
-
-    async def _run(body: bytes) -> None:
-        await _runner(service).run_async(_work("s.take", body))
 
     assert asyncio.run(run()) == 0
 
