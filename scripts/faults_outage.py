@@ -54,7 +54,7 @@ class _Fault:
     doubted_at: float = math.inf
     """When its client was first seen to doubt it."""
     out_at: float = math.inf
-    """When it was first seen out of rotation."""
+    """Since when it was seen out of rotation."""
     over_at: float = math.inf
     """When it could go on."""
 
@@ -217,11 +217,11 @@ def _freeze(node: Node, client: Client | LoopClient) -> _Fault:
         state = next((server.state for server in client.servers() if server.name == node.name), "gone")
         if state != "alive":
             fault.doubted_at = min(fault.doubted_at, time.monotonic())
-        if state not in ("alive", "suspect"):
-            fault.out_at = min(fault.out_at, time.monotonic())
+        # What it sent before it froze may reach a client that is late only now, and is a sign of life.
+        fault.out_at = math.inf if state in ("alive", "suspect") else min(fault.out_at, time.monotonic())
         time.sleep(_LOOK_S)
-    node.thaw()
     fault.over_at = time.monotonic()
+    node.thaw()
     return fault
 
 
@@ -247,7 +247,7 @@ def _measure(result: Outage, done: list[Done], faults: list[_Fault]) -> None:
     result.quiet_ms.append(ms(longest_gap_s(done, at - _WINDOW_S, at)))
     result.gap_ms += [ms(longest_gap_s(done, fault.at, fault.at + _WINDOW_S)) for fault in faults]
     result.normal_ms += [ms(one.took_s) for one in done if at - _WINDOW_S <= one.finished_at < at]
-    result.during_ms += [ms(one.took_s) for one in done if one.started_at < at + _DURING_S and one.finished_at >= at]
+    result.during_ms += [ms(one.took_s) for one in done if one.due_at < at + _DURING_S and one.finished_at >= at]
     by_name = {fault.name: fault for fault in faults}
     for one in done:
         for attempt, following in itertools.zip_longest(one.attempts, one.attempts[1:]):

@@ -38,8 +38,10 @@ class Done:
     """One call that ended; times are those of the monotonic clock."""
 
     call: Call
+    due_at: float
+    """When it should have been made."""
     started_at: float
-    """When it was made, or should have been if its caller was late."""
+    """When it was made: later, if its caller was late."""
     finished_at: float
     server: str
     """Who answered; empty if nobody did."""
@@ -51,19 +53,19 @@ class Done:
 
     @property
     def took_s(self) -> float:
-        """Seconds from its beginning to its end."""
-        return self.finished_at - self.started_at
+        """Seconds from when it should have been made to its end."""
+        return self.finished_at - self.due_at
 
     @classmethod
-    def answered(cls, call: Call, started_at: float, reply: Reply) -> Done:
+    def answered(cls, call: Call, due_at: float, started_at: float, reply: Reply) -> Done:
         """Return a call that ends now with an answer."""
-        return cls(call, started_at, time.monotonic(), reply.body.decode(), reply.attempts, "answered", "")
+        return cls(call, due_at, started_at, time.monotonic(), reply.body.decode(), reply.attempts, "answered", "")
 
     @classmethod
-    def failed(cls, call: Call, started_at: float, error: MeshError) -> Done:
+    def failed(cls, call: Call, due_at: float, started_at: float, error: MeshError) -> Done:
         """Return a call that ends now with an error."""
         attempts = getattr(error, "attempts", ())
-        return cls(call, started_at, time.monotonic(), "", attempts, type(error).__name__, str(error))
+        return cls(call, due_at, started_at, time.monotonic(), "", attempts, type(error).__name__, str(error))
 
 
 def steady(method: str = "work.echo", hold_s: float = 0.0, prefix: str = "") -> Iterator[Call]:
@@ -147,8 +149,8 @@ class Pace:
                 call.method, call.body, timeout=self._timeout_s, idempotent=call.idempotent, key=call.key
             )
         except MeshError as error:
-            return Done.failed(call, started_at, error)
-        return Done.answered(call, started_at, reply)
+            return Done.failed(call, started_at, started_at, error)
+        return Done.answered(call, started_at, started_at, reply)
 
 
 class LoopClient:
@@ -263,14 +265,15 @@ class AsyncPace:
                 await asyncio.sleep(due - time.monotonic())
 
     async def _ask(self, call: Call, due: float) -> None:
+        started_at = time.monotonic()
         try:
             reply = await self._client.client.request(
                 call.method, call.body, timeout=self._timeout_s, idempotent=call.idempotent, key=call.key
             )
         except MeshError as error:
-            self._tell(Done.failed(call, due, error))
+            self._tell(Done.failed(call, due, started_at, error))
         else:
-            self._tell(Done.answered(call, due, reply))
+            self._tell(Done.answered(call, due, started_at, reply))
 
 
 def pace_of(
