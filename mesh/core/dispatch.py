@@ -232,6 +232,9 @@ class Dispatcher:
                 call = next((call for call in order if self._router.may_take(call, server)), None)
                 if call is None:
                     break
+                if now >= call.deadline:
+                    self._expire(call, now)  # as its timer is about to: those of a burst end in the same moment
+                    continue
                 self._unqueue(call)
                 if call.at is server.active:
                     continue  # it has it already, and is back

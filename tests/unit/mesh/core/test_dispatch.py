@@ -9,6 +9,7 @@ from discovery.model import PeerAdded, PeerUpdated
 from mesh.config import ClientConfig, Limits
 from mesh.core.actions import Send
 from mesh.core.calls import PendingCall
+from mesh.core.events import Tick
 from mesh.core.wire import Call, Cancel, Hello, Pong, Record, Reply, encode
 from mesh.errors import (
     CallError,
@@ -170,6 +171,16 @@ def test_calls_that_wait_leave_in_their_order(client: Client) -> None:
     calls = [client.call() for _ in range(5)]
     far = client.join("a")
     assert [got.call_id for got in far.calls] == [call.call_id for call in calls]
+
+
+def test_a_call_that_is_past_its_deadline_is_not_sent_in_the_place_of_another() -> None:
+    client = Client(ClientConfig(window_max=2))
+    far = client.join("a")
+    calls = [client.call(timeout=0.2 + number / 100) for number in range(20)]
+    client.now += 1.0  # the client itself was stopped
+    client.feed(Tick())
+    assert all(isinstance(call.error, CallError) for call in calls)
+    assert len(far.calls) == 2
 
 
 def test_a_call_goes_only_to_servers_of_its_service(client: Client) -> None:
