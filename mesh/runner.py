@@ -66,7 +66,7 @@ class MethodRunner:
         except (Exception, SystemExit) as error:
             return self._failed(work, error)
         finally:
-            # The task has the work too: whole bodies would stay until the garbage collector comes by.
+            # The task has the work too, in its result, which the garbage collector does not look into: a leak.
             work.context = None
         return ReplyGiven(work, pack_body(frames))
 
