@@ -104,6 +104,7 @@ def test_servers_that_fail_at_random_lose_no_call_and_double_none() -> None:
     felt = soak(seconds=6.0, seed=7)
     assert felt.faults.total() >= 4
     assert felt.failed == []
+    assert felt.stuck == []
     assert felt.doubled == []
     assert felt.doubled_keys == []
     assert felt.stragglers == 0
