@@ -67,10 +67,11 @@ def flood(seconds: float, rate: float, seed: int, tell: Callable[[float], None] 
         packets = itertools.cycle(list(itertools.islice(storm(Rogue(rng, realm, marks, villain.port), rng), _PREPARED)))
         time.sleep(0.5)
         periods: list[_Period] = []
+        period_s = min(_PERIOD_S, seconds)
         for number in range(2 * max(1, round(seconds / _PERIOD_S))):
             heard = number % 2 == 1
             began = time.monotonic()
-            for sent in range(int(_PERIOD_S * rate)):
+            for sent in range(int(period_s * rate)):
                 ahead_s = began + sent / rate - time.monotonic()
                 if ahead_s > 0.001:
                     time.sleep(ahead_s)
@@ -78,7 +79,7 @@ def flood(seconds: float, rate: float, seed: int, tell: Callable[[float], None] 
                 result.packets += heard
             periods.append((heard, began, time.monotonic()))
             caller.look()
-            tell(sum(heard for heard, *_ in periods) * _PERIOD_S)
+            tell(sum(heard for heard, *_ in periods) * period_s)
         caller.end()
         result.rogue_dials, result.rogue_calls = villain.dials, villain.calls
     result.felt = caller.felt
