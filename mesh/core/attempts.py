@@ -95,6 +95,12 @@ class Attempts:
             head = [control, b""] if conn.proto == REP else [control]
             self._out.append(SendFrames(conn.conn_id, [*head, *(body_frames(call.body) or [b""])], call_id))
 
+    def plan_hedge(self, call: PendingCall) -> None:
+        """Set when a second server is to be asked as well, now that the call is overdue, if its method is known."""
+        profile = call.profile
+        if self._hedges and profile is not None and profile.count >= HEDGE_KNOWN:
+            call.hedge_at = call.sent_at + profile.p95_s * HEDGE_BEYOND + self._hedge_slack_s
+
     def hedge(self, call: PendingCall, server: Server, now: float) -> None:
         """Give the call to a second server as well."""
         call.beside, call.beside_at = call.at, call.sent_at

@@ -192,8 +192,6 @@ class ClientCore:
         proven = conn.state is not State.CONNECTING and conn.state is not State.PROVING
         if conn.state is State.ALIVE:
             conn.heard_at = now
-        elif proven:
-            links.heard(conn, now)
         for record in message.records:
             if type(record) is Reply and proven:
                 calls.reply(conn, record, now)
@@ -209,6 +207,8 @@ class ClientCore:
                 self._unknown += 1
             if conn.state is State.GONE:
                 break
+        if proven and conn.state is not State.ALIVE and conn.state is not State.GONE:
+            links.heard(conn, now)  # last, so that its calls are given by what its PONG says of its window and state
 
     def _on_plain(self, conn: Connection, frames: list[bytes], now: float) -> None:
         if frames == [PONG] and conn.proto != REP:

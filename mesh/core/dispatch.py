@@ -15,6 +15,7 @@ import random
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from mesh.core import backoff
 from mesh.core.actions import ClientAction, Finish
 from mesh.core.liveness import State
 from mesh.core.outliers import FAULTS
@@ -48,6 +49,8 @@ __all__ = ["Dispatcher"]
 
 _METHODS_KEPT = 4096
 _OVERLOAD_S = 1.0
+_ASK_AGAIN_MIN_S, _ASK_AGAIN_MAX_S = 0.01, 1.0
+"""Bounds of the pause before a call is given again to the only server, which refuses it."""
 _RECHECK_S = 0.05
 """How soon to look again, at least, for a better place for a call whose server is in doubt."""
 
@@ -210,9 +213,10 @@ class Dispatcher:
         call.overloaded = pushed_back
         # A server that has no room gets fewer calls from now on, which bounds these retries better than the budget
         # could: that would starve the calls of a burst while the server is idle again.
-        again_here = not pushed_back and call.tried is not None and call.tried.count(server) > 1
-        if again_here and not self._budget.withdraw(now):
-            self._later(call, now)
+        again_here = 0 if pushed_back or call.tried is None else call.tried.count(server)
+        if again_here > 1:  # nobody else is there: ask it again, after a while
+            pause_s = backoff.delay(again_here - 1, self._rng, _ASK_AGAIN_MIN_S, _ASK_AGAIN_MAX_S)
+            self._timers.set(call, min(now + pause_s, call.deadline))
         else:
             self._again(call, now)
 
@@ -296,7 +300,7 @@ class Dispatcher:
             self._expire(call, now)
             return
         conn = call.at
-        if conn is None:  # it was refused, and waited for the budget
+        if conn is None:  # it was refused where it had been refused before
             if self._budget.withdraw(now):
                 self._again(call, now)
             else:
@@ -318,6 +322,8 @@ class Dispatcher:
         elif not call.patience_at:
             self.ask(conn, now)
             call.overdue_at = 0.0
+            if call.attempts == 1:  # its method may have become known meanwhile, or the budget have room again
+                self._attempts.plan_hedge(call)
             self._be_patient(call, now)
         elif now >= call.patience_at:
             if now < self._patience_until(call):

@@ -160,7 +160,8 @@ class Links:
 
     def pong(self, conn: Connection, pong: Pong, now: float) -> None:
         """A PONG came: the only thing that proves a connection."""
-        conn.answered(pong, now)
+        if conn.state is not State.DEAD:  # else it says how long it was dead, not how long a round trip takes
+            conn.answered(pong, now)
         server = conn.server
         server.load = pong.load
         server.server_state = pong.state

@@ -213,12 +213,19 @@ class ServerCore:
                 self._post(client, envelope, *((self._hello, pong) if record.hello else (pong,)))
             elif type(record) is CancelRecord:
                 work = self._open.get((client, record.call_id))
-                if work is not None and not self._duplicates.is_joined(work.key):
-                    work.cancelled = True
-                    if work.started_at:
-                        self._out.append(Cancel(work))
+                if work is not None:
+                    self._cancel(work)
             else:
                 self.unknown_records += 1
+
+    def _cancel(self, work: Work) -> None:
+        if self._duplicates.is_joined(work.key):
+            return
+        if work.key and work.started_at and self._methods[work.method].idempotent:
+            return  # the answer is kept for its key; a handler that is cut off leaves none, and would run again
+        work.cancelled = True
+        if work.started_at:
+            self._out.append(Cancel(work))
 
     def _on_call(self, client: bytes, envelope: Envelope, call: Call, now: float) -> None:
         deadline = call.deadline / 1000.0 if call.deadline else None

@@ -268,3 +268,18 @@ def test_a_method_that_always_takes_the_same_time_is_not_hedged(client: Client) 
     client.advance(2.0)
     practise(client, *fars, calls=300, took_s=0.2)
     assert client.core.counters().hedged <= 1
+
+
+def test_a_call_that_was_made_before_its_method_was_known_is_hedged_when_it_is_overdue(client: Client) -> None:
+    a, b = client.join("a"), client.join("b")
+    client.advance(2.0)
+    early = client.call()
+    first = at(early, a, b)
+    for _ in range(25):
+        call = client.call()
+        client.advance(0.001)
+        at(call, a, b).answer(call)
+    assert early.attempts == 1
+    client.advance(0.1)
+    assert early.attempts == 2
+    assert at(early, a, b) is not first

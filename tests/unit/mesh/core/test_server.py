@@ -285,13 +285,28 @@ def test_a_cancelled_call_that_runs_is_told(server: Server) -> None:
 
 
 def test_a_cancelled_call_that_fails_was_never_made(server: Server) -> None:
-    server.send(Call(1, "calc.add", key=b"k"), CancelRecord(1))
+    server.send(Call(1, "calc.add"), CancelRecord(1))
     server.give(b"", Status.UNKNOWN, Detail(type="CancelledError"))
     assert refused(server) == (Status.CANCELLED, 0)
-    server.send(Call(2, "calc.add", key=b"k"))
-    assert server.running, "it can be asked for again"
+    assert server.core.stats["calc.add"].errors == 0
+
+
+def test_a_call_with_a_key_that_has_begun_is_not_cut_off(server: Server) -> None:
+    server.send(Call(1, "calc.add", key=b"k"), CancelRecord(1))
+    assert server.cancelled == []
+    assert not server.running[0].cancelled
     server.give(b"5")
-    assert server.last.body == b"5"
+    server.send(Call(2, "calc.add", key=b"k"))
+    assert server.running == [], "it would run a second time for the same key"
+    assert (server.last.call_id, server.last.body) == (2, b"5")
+
+
+def test_a_call_with_a_key_that_was_cancelled_before_it_began_can_be_made_again(server: Server) -> None:
+    server.send(Call(1, "calc.add"), Call(2, "calc.add", key=b"k"), CancelRecord(2))
+    server.give()
+    assert refused(server) == (Status.CANCELLED, 0)
+    server.send(Call(3, "calc.add", key=b"k"))
+    assert [work.call_id for work in server.running] == [3]
 
 
 def test_a_cancelled_call_that_fails_and_must_not_run_twice_is_remembered(server: Server) -> None:

@@ -61,3 +61,30 @@ def test_a_call_that_found_every_window_full_says_so() -> None:
     client.advance(0.6)
     assert isinstance(waiting.error, Overloaded)
     assert "every server had all the calls that it takes" in str(waiting.error)
+
+
+def test_a_server_that_is_back_gets_what_its_pong_has_room_for() -> None:
+    client = Client()
+    server = client.join("a", window=100)
+    server.frozen = True
+    client.advance(5.0)
+    assert client.state("a") == "dead"
+    calls = [client.call(timeout=60.0) for _ in range(10)]
+    server.window = 3
+    server.thaw()
+    client.advance(2.0)
+    assert len(server.calls) == 3
+    assert not any(call.done for call in calls)
+
+
+def test_a_lone_server_that_refuses_is_asked_again_more_and_more_rarely() -> None:
+    client = Client()
+    server = client.join("a")
+    call = client.call(timeout=5.0)
+    asked = 0
+    while not call.done:
+        if len(server.calls) > asked:
+            asked = len(server.calls)
+            server.refuse(call, Status.UNAVAILABLE, after_ms=0)
+        client.advance(0.001)
+    assert 8 <= asked <= 20
