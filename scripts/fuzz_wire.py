@@ -8,8 +8,8 @@ exit status is 1. So it is if the resident memory has grown by more than 16 MB.
 
 The guided mode is libFuzzer's: it learns which inputs reach new branches of the codec and keeps them in the first
 FOLDER (make it before), where it begins with valid messages if that is empty. It prints its own progress: `cov` is how
-many branches were reached, `corp` how many inputs are kept. `pip install 'freelance-mesh[fuzz]'` brings it where there is
-a wheel of it, as on Linux with glibc.
+many branches were reached, `corp` how many inputs are kept. `pip install 'freelance-mesh[fuzz]'` brings it where there
+is a wheel of it, as on Linux with glibc.
 """
 
 from __future__ import annotations
