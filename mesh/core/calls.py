@@ -70,7 +70,7 @@ class PendingCall(msgspec.Struct, eq=False):
     overdue_at: float = 0.0
     """When the attempt's server is asked for a sign of life; 0 once it was."""
     patience_at: float = 0.0
-    """When to look whether even a server that answers PINGs loses this call; 0 until the attempt is overdue."""
+    """When even a server that answers PINGs loses this call, which may come earlier; 0 until the attempt is overdue."""
     attempts: int = 0
     last: Server | None = None
     """The server that had it last."""

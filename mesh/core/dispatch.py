@@ -324,28 +324,25 @@ class Dispatcher:
             call.overdue_at = 0.0
             if call.attempts == 1:  # its method may have become known meanwhile, or the budget have room again
                 self._attempts.plan_hedge(call)
-            self._be_patient(call, now)
+            call.patience_at = self._patience_until(call)
+            self._wait_on(call, now)
         elif now >= call.patience_at:
-            if now < self._patience_until(call):
-                self._be_patient(call, now)
-                return
             sent_at = call.sent_at
             if self._move(call, "no answer in time", now, free=False):
                 self._attempts.kept(conn, sent_at, now)
                 return
             self._recheck(call, now)
         else:
-            self.ask(conn, now)
-            self._timers.set(call, call.next_at())
+            call.patience_at = min(call.patience_at, self._patience_until(call))
+            self._wait_on(call, now)
 
     def _recheck(self, call: PendingCall, now: float) -> None:
         """Look again later for a better place."""
         self._timers.set(call, min(self._recheck_at(call, now), call.deadline))
 
-    def _be_patient(self, call: PendingCall, now: float) -> None:
-        """Leave it where it is for now; meanwhile other servers may have become quick, and patience shorter."""
-        call.patience_at = min(self._patience_until(call), self._recheck_at(call, now))
-        self._timers.set(call, call.next_at())
+    def _wait_on(self, call: PendingCall, now: float) -> None:
+        """Leave it where it is for now; meanwhile other servers may become quick, and patience shorter."""
+        self._timers.set(call, min(call.next_at(), self._recheck_at(call, now)))
 
     @staticmethod
     def _recheck_at(call: PendingCall, now: float) -> float:

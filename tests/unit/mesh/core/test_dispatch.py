@@ -610,6 +610,17 @@ def test_patience_with_a_server_shrinks_when_others_have_become_quick() -> None:
     assert far.cancels == [call.call_id]
 
 
+def test_patience_with_a_server_does_not_grow_while_answers_come_late() -> None:
+    client = Client(CONFIG)
+    fars = client.join("a"), client.join("b")
+    call, late = client.call(), client.call()
+    far = holder(call, *fars)
+    client.advance(0.9)
+    holder(late, *fars).answer(late)
+    client.advance(0.2)
+    assert far.cancels == [call.call_id]
+
+
 @pytest.mark.parametrize("timeout", [5.0, 0.5], ids=["moved", "expired"])
 def test_a_server_that_keeps_calls_without_an_answer_hardly_gets_any(timeout: float) -> None:
     client = Client(CONFIG)
