@@ -19,8 +19,10 @@ _RTO_MAX_S = 0.4
 _ROUND_TRIPS = 10
 """Of a new connection, with room for slow ones."""
 
-_HANDLERS_S = 2.0
-"""What handlers that are slow still take."""
+_HANDLERS_S = 10.0
+"""What a handler that has begun while it was slow takes at most."""
+_SOON_S = 2.0
+"""Within this everything is as it was after a handler has held a loop."""
 _PROBE_TIMEOUT_S = 5.0
 _LOOK_EVERY_S = 0.05
 _CLOCK_S = 0.1
@@ -61,8 +63,8 @@ def recover(world: World, timeout_s: float) -> float:
     if world.faults.partition is not None or world.faults.clog is not None:
         world.advance(max(0.0, whole_at + _RTO_MAX_S + _QUIET_S - world.clock.now))  # what was held up arrives
     _wait(world, _unfinished, timeout_s + _HANDLERS_S)
-    _wait(world, _unseen, _HANDLERS_S)  # again: a handler that held its loop has kept it from answering PINGs
-    _wait(world, _misinformed, world.client_config.ping_interval_s + _HANDLERS_S)
+    _wait(world, _unseen, _SOON_S)  # again: a handler that held its loop has kept it from answering PINGs
+    _wait(world, _misinformed, world.client_config.ping_interval_s + _SOON_S)
     world.callers.probe(_PROBE_TIMEOUT_S)
     _wait(world, _unfinished, len(world.clients) * 2 * _PROBE_TIMEOUT_S)
     world.advance(_QUIET_S)

@@ -88,15 +88,15 @@ def test_call_that_ends_twice_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_call_that_ends_after_its_deadline_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    expire = Dispatcher._expire
+    timer = Dispatcher.timer
 
-    def expire_late(calls: Dispatcher, call: PendingCall, now: float) -> None:
-        if now < call.deadline + 0.01:
+    def be_late(calls: Dispatcher, call: PendingCall, now: float) -> None:
+        if call.deadline <= now < call.deadline + 0.01:
             calls._timers.set(call, call.deadline + 0.01)
         else:
-            expire(calls, call, now)
+            timer(calls, call, now)
 
-    monkeypatch.setattr(Dispatcher, "_expire", expire_late)
+    monkeypatch.setattr(Dispatcher, "timer", be_late)
     assert "s after its deadline" in judged(Faults(crash=Bout(0.05, Spread(60.0))), timeout_s=0.5)
 
 
