@@ -118,6 +118,8 @@ class ServerEngine:
         """Messages for clients whose pipes are full."""
         self._stuck_octets: dict[bytes, int] = {}
         self._all_stuck_octets = 0
+        self._late = False
+        """Inline handlers have used up a turn: whatever came meanwhile is read before the next of them runs."""
 
     @property
     def descriptor(self) -> int:
@@ -134,16 +136,19 @@ class ServerEngine:
         check_process(self._mark)
         core, receive, monotonic = self.core, self._link.receive, time.monotonic
         until = monotonic() + _PUMP_S
-        for _ in range(messages_max):
+        for left in range(messages_max, 0, -1):
             message = receive()
             now = monotonic()
             if message is not None:
                 self._perform(core.handle(RequestReceived(*message), now))
             elif not self._inline:
-                # Trying in vain to send what is stuck takes the edge as well.
-                return self._flush() or (self.is_blocked and self._link.is_readable())
-            if self._inline:
-                self._run_inline()
+                # Trying to send what is stuck takes the edge as well, whatever comes of it.
+                blocked = self.is_blocked
+                return self._flush() or (blocked and self._link.is_readable())
+            # Slow handlers would run once for each message: PINGs and CANCELs would wait behind calls, and calls in the
+            # socket, where nobody can tell that they wait in vain.
+            if self._inline and (message is None or not self._late or left == 1 or now > until):
+                self._late = self._run_inline()
             # Each send takes the descriptor's edge; the next look finds what came meanwhile.
             if self._flush() and self._inline:
                 _give_way()
@@ -176,7 +181,8 @@ class ServerEngine:
             pool.close()
         self._link.close()
 
-    def _run_inline(self) -> None:
+    def _run_inline(self) -> bool:
+        """Run handlers for a turn; return whether they used it up."""
         core, run, queue, monotonic = self.core, self._runner.run, self._inline, time.monotonic
         now = monotonic()
         until = now + _TURN_S
@@ -188,6 +194,7 @@ class ServerEngine:
             self._perform(core.handle(reply, now))
             if not queue or now >= until:
                 break
+        return now >= until
 
     def _perform(self, actions: list[ServerAction]) -> None:
         for action in actions:

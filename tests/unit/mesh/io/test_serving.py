@@ -11,11 +11,14 @@ import pytest
 
 from mesh.config import ServerConfig
 from mesh.core.actions import Notice
+from mesh.core.events import ReplyGiven
+from mesh.core.methods import INLINE, MethodInfo
 from mesh.core.server import ServerCore, ServerIdentity
 from mesh.core.wire import Call, Ping, encode
+from mesh.core.work import Work
 from mesh.io import serving
 from mesh.io.link import Sent, ServerLink
-from mesh.io.serving import ServerEngine
+from mesh.io.serving import Runner, ServerEngine
 
 CONFIG = ServerConfig()
 INFO = bytes(1000)
@@ -55,6 +58,20 @@ class Clients:
     def ask(self, client: bytes, count: int = 1) -> None:
         calls = [Call(number, "mesh.info") for number in range(1, count + 1)]
         self.asked.append((client, encode(calls, CONFIG.limits)[0]))
+
+
+class SlowRunner:
+    """Takes longer for each call than a turn has."""
+
+    def __init__(self, clients: Clients) -> None:
+        self._clients = clients
+        self.unread: list[int] = []
+        """How many messages lay there when a call began."""
+
+    def run(self, work: Work) -> ReplyGiven:
+        self.unread.append(len(self._clients.asked))
+        time.sleep(0.003)
+        return ReplyGiven(work)
 
 
 class Shell:
@@ -141,8 +158,10 @@ def test_what_comes_while_a_stuck_client_is_tried_is_not_left_lying(shell: Shell
     assert [client for client, _ in shell.clients.sent] == [b"honest"]
     assert not shell.engine.pump()  # nothing to be done at once: it does not go round and round
     shell.clients.deaf.clear()
+    shell.clients.while_sending = [(b"honest", encode([Ping(2)], CONFIG.limits)[0])]
     shell.turn()
     assert not shell.engine.is_blocked
+    assert [client for client, _ in shell.clients.sent] == [b"honest", b"deaf", b"honest"]
 
 
 def test_a_turn_ends_in_time_however_much_is_asked(shell: Shell) -> None:
@@ -157,3 +176,35 @@ def test_a_turn_ends_in_time_however_much_is_asked(shell: Shell) -> None:
     assert 1 <= len(shell.clients.sent) < 10
     shell.turn()
     assert len(shell.clients.sent) == 50
+
+
+@pytest.fixture
+def slow() -> Iterator[tuple[Clients, SlowRunner, ServerEngine]]:
+    clients = Clients()
+    runner = SlowRunner(clients)
+    identity = ServerIdentity(peer_id="s", name="s", realm="r", version="1", boot=7)
+    core = ServerCore(identity, {"s.slow": MethodInfo(INLINE)}, {}, CONFIG)
+    none = cast(Any, None)
+    engine = ServerEngine(core, cast(ServerLink, clients), cast(Runner, runner), CONFIG.limits, {}, none, none, none)
+    yield clients, runner, engine
+    engine.close()
+
+
+def test_slow_handlers_leave_no_message_unread_behind_the_first_call(
+    slow: tuple[Clients, SlowRunner, ServerEngine],
+) -> None:
+    clients, runner, engine = slow
+    for number in range(1, 6):
+        clients.asked.append((b"client", encode([Call(number, "s.slow")], CONFIG.limits)[0]))
+    clients.asked.append((b"client", encode([Ping(9)], CONFIG.limits)[0]))
+    while engine.pump():
+        pass
+    assert runner.unread == [5, 0, 0, 0, 0]
+
+
+def test_slow_handlers_run_although_messages_never_end(slow: tuple[Clients, SlowRunner, ServerEngine]) -> None:
+    clients, runner, engine = slow
+    clients.asked += [(b"client", encode([Call(number, "s.slow")], CONFIG.limits)[0]) for number in range(1, 400)]
+    for _ in range(4):
+        engine.pump(messages_max=8)
+    assert 4 <= len(runner.unread) <= 8
