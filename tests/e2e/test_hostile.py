@@ -72,7 +72,6 @@ def test_silent_connections_are_shed_before_the_descriptors_run_out() -> None:
     with Prey("sync", descriptors=300) as prey, contextlib.ExitStack() as stack:
         for _ in range(600):
             stack.enter_context(dial(prey.port, b"DEALER"))
-            assert prey.descriptors() < 300
         prey.answers()
         wait_until(lambda: prey.descriptors() < 0.8 * 300)
     assert_harmless(prey)
