@@ -48,6 +48,8 @@ from mesh.errors import ClosedError, NoServer, RemoteProtocolError
 __all__ = ["ClientCore", "Counters"]
 
 _Handler: TypeAlias = Callable[[Any, float], None]
+_PONGS_MAX = 16
+"""PONGs of one message that are looked at; nobody has so many PINGs out, and a thousand take long to read."""
 _LATE = 0.25
 """A Tick that comes later than this share of the time a PING may take makes silence the client's own fault."""
 
@@ -190,13 +192,16 @@ class ClientCore:
         links, calls = self._links, self._dispatcher
         self._unknown += message.unknown
         proven = conn.state is not State.CONNECTING and conn.state is not State.PROVING
+        pongs = 0
         if conn.state is State.ALIVE:
             conn.heard_at = now
         for record in message.records:
             if type(record) is Reply and proven:
                 calls.reply(conn, record, now)
             elif type(record) is Pong:
-                links.pong(conn, record, now)
+                pongs += 1
+                if pongs <= _PONGS_MAX:
+                    links.pong(conn, record, now)
             elif type(record) is Hello:
                 problem = hello_problem(record)
                 if problem:

@@ -32,6 +32,8 @@ _PINGS_KEPT = 16
 _RECYCLE_MISSES = 12
 """A dead connection that holds no call is dialled anew after so many unanswered PINGs."""
 _HANDICAP = 8.0
+_STEADY_S = 1.0
+"""A connection that lasted for so long was no failure; one that breaks when it is made is dialled less often."""
 _STRANGERS_FEW = 64
 """Servers that never answered and are dialled as often as others. More look like a flood of false advertisements."""
 _STRANGER_S = 0.04
@@ -323,7 +325,10 @@ class Links:
         server.dial_at = 0.0
         for address in server.addresses:
             holder = self._roster.claims.get(address)
-            if holder is not None:
+            if holder is not None and _gives_way(holder, server):
+                self._disconnect(holder)
+                self._gone(holder, "a server that can prove itself is said to have its address", (), now)
+            elif holder is not None:
                 if holder.server.identity:
                     self._roster.adopt(address, server, holder.server)
                 continue
@@ -342,7 +347,6 @@ class Links:
         conn.state = next_state(conn.state, Sign.LIFE)
         conn.heard_at = now
         conn.pong_deadline = 0.0
-        server.failures = 0
         self._strangers.pop(server, None)
         server.dial_at = 0.0
         if server.active is not None and server.active.state is State.ALIVE:
@@ -393,6 +397,8 @@ class Links:
         refused = was is State.CONNECTING and now - conn.dialled_at < self._config.dial_timeout_s / 2
         self._remove(conn)
         server.failure = why
+        if was is not State.CONNECTING and now - conn.dialled_at >= _STEADY_S:
+            server.failures = 0
         if server.active is conn:
             server.active = None
             server.fell_silent = was is State.SUSPECT or was is State.DEAD
@@ -457,3 +463,14 @@ class Links:
         conn.server.conns.pop(conn.conn_id, None)
         if self._roster.claims.get(conn.address) is conn:
             del self._roster.claims[conn.address]
+
+
+def _gives_way(holder: Connection, server: Server) -> bool:
+    """Return whether a connection leaves its address to a server that is said to be there.
+
+    A REP or 10/FLP server cannot say who it is, so a false advertisement of one would keep away the mesh/1 server that
+    has the address. One that the user has named, or that has answered a call, stays.
+    """
+    if server.proto != MESH or holder.proto == MESH or holder.server.answered:
+        return False
+    return not any("static" in record.sources for record in holder.server.records.values())

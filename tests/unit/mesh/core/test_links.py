@@ -582,3 +582,55 @@ def test_discovery_is_not_asked_all_the_time(client: Client) -> None:
         far.thaw()
         client.advance(1.0)
     assert 2 <= len(client.took(Search)) <= 4
+
+
+# -- who may have an address
+
+
+@pytest.mark.parametrize("proto", ["rep", "flp"])
+def test_a_false_record_of_a_server_that_cannot_prove_itself_keeps_no_mesh_server_away(
+    client: Client, proto: str
+) -> None:
+    false = client.far("false", "10.0.0.1:1", services=["legacy"], proto=proto)
+    client.feed(PeerAdded(false.peer))
+    client.advance(0.1)
+    assert client.state("false") == "alive"
+    client.fars.remove(false)
+    far = client.join("a", address="10.0.0.1:1")
+    assert client.state("a") == "alive"
+    call = client.call()
+    far.answer(call)
+    client.advance(5.0)
+    assert (client.state("a"), client.state("false")) == ("alive", "waiting")
+
+
+@pytest.mark.parametrize("why", ["the user has named it", "it has answered a call"])
+def test_a_rep_server_that_is_known_to_be_one_keeps_its_address(client: Client, why: str) -> None:
+    source = "static" if why == "the user has named it" else "mdns"
+    rep = client.far("legacy", "10.0.0.1:1", services=["legacy"], proto="rep")
+    client.feed(PeerAdded(peer("legacy", rep.address, services=["legacy"], source=source, proto="rep")))
+    if source == "mdns":
+        call = client.call("legacy", plain=True)
+        client.feed(Received(rep.conn_id, [rep.frames[0][0], b"", b"yes"]))
+        assert call.body == b"yes"
+    client.feed(PeerAdded(peer("a", rep.address)))
+    assert client.state("legacy") == "alive"
+    assert client.state("a") == "waiting"
+
+
+def test_a_server_that_breaks_each_connection_is_dialled_more_and_more_rarely(client: Client) -> None:
+    far = client.join("a")
+    dials = 0
+    for _ in range(1000):  # ten seconds
+        client.advance(0.01)
+        if far.conn_id:
+            dials += 1
+            far.down()
+    assert dials <= 25
+
+
+def test_a_flood_of_pongs_is_read_in_part(client: Client) -> None:
+    far = client.join("a")
+    far.say(*(Pong(0, far.boot, 1, load=load) for load in range(1, 101)))
+    [view] = client.core.views(client.now)
+    assert view.load == 16
