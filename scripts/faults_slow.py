@@ -126,7 +126,8 @@ def _slowness(
     return Slowness(
         normal_ms=[ms(one.took_s) for one in pace.done if at - 1.0 <= one.finished_at < at],
         during_ms=[ms(one.took_s) for one in during],
-        attempts=sum(len(one.attempts) for one in during),
+        # An attempt that was given up and then refused stands there twice.
+        attempts=sum(len({(attempt.name, attempt.started_s) for attempt in one.attempts}) for one in during),
         arrived=arrived,
         calls=len(pace.done),
         errors=[one.error for one in pace.done if one.error],
