@@ -39,8 +39,11 @@ def random_world(
         clients=rng.choice((1, 1, 2, 2, 3)),
         faults=faults,
         handlers=Handlers(takes, math.ceil(busy) if busy > 1.0 else rng.choice((0, 0, 4)), rng.random() < 0.5),
+        # Who is killed is advertised on, beside its successor: a client must have room for both.
         client_config=ClientConfig(
-            window_max=max(room, rng.choice((4, 32, 512))), ping_interval_s=rng.choice((1.0, 1.0, 2.0))
+            window_max=max(room, rng.choice((4, 32, 512))),
+            ping_interval_s=rng.choice((1.0, 1.0, 2.0)),
+            peers_max=max(1024, 2 * count),
         ),
         server_config=ServerConfig(
             window=max(room, rng.choice((2, 16, 512))),
