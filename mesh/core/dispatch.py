@@ -195,7 +195,8 @@ class Dispatcher:
             error = RemoteError(detail.message, code=code, type=detail.type, traceback=detail.traceback)
             self._fail(call, error, now, cancel=True)
             return
-        call.ended(conn, sent_at, now, f"refused, {detail.message or code.name}")
+        if conn is call.at or conn is call.beside:  # else it has been written when the attempt was given up
+            call.ended(conn, sent_at, now, f"refused, {detail.message or code.name}")
         pushed_back = code is Status.RESOURCE_EXHAUSTED
         if pushed_back:
             server.refused(len(conn.inflight), now)

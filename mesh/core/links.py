@@ -448,6 +448,9 @@ class Links:
         self._timers.clear(server)
         self._roster.drop(server)
         self.on_forgotten(server, now)
+        peer = self._roster.admit()
+        if peer is not None:
+            self.seen(peer, now)
 
     def _close(self, conn: Connection) -> None:
         self._disconnect(conn)

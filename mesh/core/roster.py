@@ -42,6 +42,8 @@ class Roster:
         self._servers: dict[Server, None] = {}
         self.claims: dict[Address, Connection] = {}
         """Which live connection has an address."""
+        self._aside: dict[str, Peer] = {}
+        """Peers for which there was no room, the first ones of them."""
         self.refused: int = 0
         """Peers left aside because there were too many."""
 
@@ -60,11 +62,13 @@ class Roster:
         return [server] if server is not None else []
 
     def record(self, peer: Peer) -> Server | None:
-        """Take in what discovery says of a peer; None where there is no room for it."""
+        """Take in what discovery says of a peer; None where there is no room for it: see `admit`."""
         server = self._by_key.get(peer.peer_id)
         if server is None:
             if len(self._servers) >= self._peers_max:
                 self.refused += 1
+                if peer.peer_id in self._aside or len(self._aside) < self._peers_max:
+                    self._aside[peer.peer_id] = peer
                 return None
             server = self._add(peer.name, _usable(peer.services), self._proto(peer))
             self._by_key[peer.peer_id] = server
@@ -72,8 +76,15 @@ class Roster:
         self._refresh(server, peer)
         return server
 
+    def admit(self) -> Peer | None:
+        """Return a peer that was left aside and is still advertised, now that there is room."""
+        if not self._aside or len(self._servers) >= self._peers_max:
+            return None
+        return self._aside.pop(next(iter(self._aside)))
+
     def withdraw(self, key: str) -> Server | None:
         """Forget a record; the server stays as long as `drop` is not called."""
+        self._aside.pop(key, None)
         server = self._by_key.get(key)
         if server is None or key not in server.records:
             return None

@@ -69,9 +69,9 @@ class Link:
     )
 
     def __init__(self, network: VirtualNetwork, client: ClientEnd, conn_id: int, address: Address, number: int) -> None:
-        self.client = client
-        self.conn_id = conn_id
-        self.address = address
+        self.client: ClientEnd = client
+        self.conn_id: int = conn_id
+        self.address: Address = address
         self.host: str = network.host_of(address)
         """Whose address this is."""
         self.routing_id: bytes = b"\0" + number.to_bytes(4, "big")

@@ -22,7 +22,7 @@ class Process:
     __slots__ = ("_clock", "_kept", "alive", "behind_s", "life", "name", "stopped", "stopped_at")
 
     def __init__(self, name: str, clock: VirtualClock) -> None:
-        self.name = name
+        self.name: str = name
         """Also the name of its host: each process has one of its own."""
         self.alive: bool = True
         self.stopped: bool = False

@@ -986,3 +986,15 @@ def test_garbage_of_a_server_is_counted_and_harms_nothing(client: Client) -> Non
     far.answer(call)
     assert call.error is None
     assert client.core.counters().unknown_records == 2
+
+
+def test_a_moved_attempt_that_is_refused_later_stands_once_in_the_history(client: Client) -> None:
+    a, b = client.join("a"), client.join("b")
+    call = client.call()
+    first = holder(call, a, b)
+    freeze(client, first)
+    assert holder(call, a, b) is other(first, a, b)
+    first.thaw()
+    first.refuse(call, Status.CANCELLED, after_ms=0)
+    other(first, a, b).answer(call)
+    assert results(call) == ["no sign of life", "answered"]

@@ -234,9 +234,13 @@ def test_servers_beyond_peers_max_are_left_aside_and_counted() -> None:
     assert client.names() == ["p1", "p2"]
     assert client.core.counters().peers_refused == 3
     assert "peers_max: p3 is left aside" in client.notices()
+    client.feed(PeerRemoved(peer("p3")))
+    client.feed(PeerUpdated(peer("p4", "10.0.0.44:1")))
     client.feed(PeerRemoved(peer("p1")))
-    client.feed(PeerAdded(peer("p3", "10.0.0.3:1")))
-    assert client.names() == ["p2", "p3"]
+    assert client.names() == ["p2", "p4"], "the first one that was left aside and is still advertised"
+    assert [str(action.address) for action in client.took(Connect)][-1] == "10.0.0.44:1"
+    client.feed(PeerRemoved(peer("p2")))
+    assert client.names() == ["p4"], "no more are remembered than are used"
 
 
 def test_a_server_without_an_address_is_known_and_not_dialled(client: Client) -> None:
