@@ -181,8 +181,9 @@ class ClientLink:
         self._by_endpoint: dict[bytes, int] = {}
         self._dialling: dict[int, None] = {}
         """Connections that nothing was heard of yet."""
-        self._closing: dict[bytes, float] = {}
-        """Endpoints whose last dial was ended while nothing was heard of it, and until when that may yet be told."""
+        self._closing: dict[bytes, tuple[int, float]] = {}
+        """Endpoints of dials that were ended while nothing was heard of them: how many, and until when that may yet be
+        told; the oldest first."""
         self._dealers: dict[int, _Socket] = {}
         self._routing_ids: dict[int, bytes] = {}
         self._by_routing_id: dict[bytes, int] = {}
@@ -250,7 +251,7 @@ class ClientLink:
             self._by_endpoint.pop(endpoint.encode(), None)
             if conn_id in self._dialling:
                 del self._dialling[conn_id]
-                self._closing[endpoint.encode()] = time.monotonic() + _CLOSING_S
+                self._expect_end(endpoint.encode())
             with contextlib.suppress(zmq.ZMQError):  # ENOENT: libzmq has removed it already
                 self._router.disconnect(endpoint)
         self._forget(conn_id)
@@ -296,6 +297,23 @@ class ClientLink:
                     break
                 yield conn_id, frames
 
+    def _expect_end(self, endpoint: bytes) -> None:
+        now = time.monotonic()
+        for oldest, (_, until) in list(self._closing.items()):
+            if now < until:
+                break
+            del self._closing[oldest]
+        ended, _ = self._closing.pop(endpoint, (0, 0.0))
+        self._closing[endpoint] = (ended + 1, now + _CLOSING_S)
+
+    def _was_expected(self, endpoint: bytes) -> bool:
+        ended, until = self._closing.get(endpoint, (0, 0.0))
+        if ended > 1:
+            self._closing[endpoint] = (ended - 1, until)
+        else:
+            self._closing.pop(endpoint, None)
+        return time.monotonic() < until
+
     def events(self) -> Iterator[tuple[int, LinkEvent, str]]:
         """Yield what the monitors have seen: connection, what, and why."""
         for monitor, owner in list(self._monitors):
@@ -306,7 +324,7 @@ class ClientLink:
                 event = parse_monitor_message(frames)
                 kind = event["event"]
                 # An event names an endpoint and no dial: this may be the end of the one before.
-                if kind == zmq.EVENT_CLOSED and time.monotonic() < self._closing.pop(event["endpoint"], 0.0):
+                if kind == zmq.EVENT_CLOSED and self._was_expected(event["endpoint"]):
                     continue
                 conn_id = owner or self._by_endpoint.get(event["endpoint"], 0)
                 self._dialling.pop(conn_id, None)

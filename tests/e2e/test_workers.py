@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
@@ -191,13 +192,25 @@ def test_an_application_that_cannot_be_loaded_is_told_as_without_workers(tmp_pat
     assert (runs[1].returncode, runs[1].stdout, runs[1].stderr) == (2, "", runs[0].stderr)
 
 
-def test_a_port_that_is_taken_is_told_as_without_workers() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        endpoint = f"tcp://127.0.0.1:{taken.getsockname()[1]}"
-        command = [*MESH, "serve", "echo", "--bind", endpoint, "--workers", "2"]
+def take_ports(count: int, stack: ExitStack) -> int:
+    """Take so many ports in a row, and return the first."""
+    for _ in range(100):
+        first = free_port()
+        with ExitStack() as mine, suppress(OSError):
+            for port in range(first, first + count):
+                mine.enter_context(socket.create_server(("127.0.0.1", port)))
+            stack.push(mine.pop_all())
+            return first
+    raise AssertionError(f"there are no {count} free ports in a row")
+
+
+def test_ports_that_are_taken_are_told_as_without_workers() -> None:
+    with ExitStack() as stack:
+        port = take_ports(3, stack)
+        command = [*MESH, "serve", "echo", "--bind", f"tcp://127.0.0.1:{port}", "--workers", "2"]
         run = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
     assert run.returncode == 2
-    assert run.stderr.startswith(f"mesh: cannot bind {endpoint}: ")
+    assert run.stderr.startswith("mesh: cannot bind tcp://127.0.0.1:")
     assert run.stderr.count("\n") == 1
 
 
