@@ -404,15 +404,11 @@ def dials_under_way(endpoint: str) -> int:
 def test_the_end_of_a_dial_is_not_taken_for_that_of_the_next_one(dialler: Dialler, void: str) -> None:
     [(monitor, _)] = dialler.link._monitors
     before = dials_under_way(void)
-    for conn_id in range(1, 100, 2):  # libzmq tells of the end of most dials, not of all
-        assert dialler.link.connect(conn_id, void, MESH, local=True) == ""
-        wait_until(lambda: dials_under_way(void) > before)
-        dialler.link.disconnect(conn_id)
-        assert dialler.link.connect(conn_id + 1, void, MESH, local=True) == ""
-        if monitor.poll(50):
-            break
-        dialler.link.disconnect(conn_id + 1)
-        wait_until(lambda: dials_under_way(void) == before)
+    assert dialler.link.connect(1, void, MESH, local=True) == ""
+    wait_until(lambda: dials_under_way(void) > before)
+    dialler.link.disconnect(1)
+    assert dialler.link.connect(2, void, MESH, local=True) == ""
+    monitor.poll(1000)  # libzmq tells of the end of most dials, not of all
     assert list(dialler.link.events()) == []
 
 
