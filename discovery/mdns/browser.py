@@ -40,6 +40,8 @@ _ANSWER_MS: Final = 3000
 """How long one round of questions about a peer lasts."""
 _PAUSE_S: Final = (1.0, 60.0)
 """The pause after the first round without an answer, which doubles, and the longest."""
+_RESCUE_S: Final = 1.0
+"""After a goodbye, until it is asked whether it was true."""
 _AGAIN_S: Final = 1.0
 """A peer that says the same again is reported again so often at most."""
 
@@ -143,6 +145,8 @@ class _Session(RecordUpdateListener):
         self._slots = asyncio.Semaphore(_RESOLUTIONS_MAX)
         self._querier: AsyncServiceBrowser | None = None
         self._tasks: set[asyncio.Task[None]] = set()
+        self._rescue: asyncio.Task[None] | None = None
+        """Asks again after a goodbye."""
 
     def begin(self) -> None:
         """Report what the cache knows, and ask."""
@@ -273,6 +277,13 @@ class _Session(RecordUpdateListener):
                 return
         del self._owners[peer.peer_id]
         self._report(PeerRemoved(peer))
+        if self._rescue is None or self._rescue.done():
+            self._rescue = self._spawn(self._ask_once_more())
+
+    async def _ask_once_more(self) -> None:
+        """Ask whether those whose goodbye was heard are gone: anybody can say it (RFC 6762 section 10.1: a second)."""
+        await asyncio.sleep(_RESCUE_S)
+        self.search()
 
     async def _resolve(self, key: str, instance: _Instance) -> None:
         """Ask for what is missing until it is there, ever more seldom; the instance's end cancels this."""

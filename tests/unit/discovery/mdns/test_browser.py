@@ -159,6 +159,29 @@ def test_it_asks_again_when_a_link_is_back(
     assert asked.count("at once") == 2
 
 
+def test_after_goodbyes_it_is_asked_once_whether_they_were_true(
+    browser: MdnsBrowser, seen: list[Change], say: Say, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("p", "q"):
+        say(ptr(name), srv(name), txt(name), a())
+    wait_until(lambda: len(seen) == 2)
+    asked: list[float] = []
+
+    async def ask(self: OneShot, interfaces: object) -> None:
+        asked.append(time.monotonic())
+
+    monkeypatch.setattr(OneShot, "ask", ask)
+    monkeypatch.setattr(module, "_RESCUE_S", 0.2)
+    say(ptr("p", ttl=0), ptr("q", ttl=0))
+    wait_until(lambda: [type(change) for change in seen[2:]] == [PeerRemoved, PeerRemoved])
+    wait_until(lambda: asked)
+    session = browser._session
+    assert session is not None
+    assert session._rescue is not None
+    wait_until(session._rescue.done)
+    assert len(asked) == 1
+
+
 def test_what_is_missing_is_asked_for(browser: MdnsBrowser, seen: list[Change], say: Say) -> None:
     with MdnsAdvertiser(LOOPBACK, TYPE) as advertiser:
         # Somebody who answers questions but was not heard: only the pointer of the announcement arrives.
