@@ -36,26 +36,12 @@ class Slowness:
     """Calls that each server answered while servers were slow."""
     tail: bool
     """Whether the slowest calls are promised something: another server could have answered them."""
-    credit: int = 0
-    """Attempts that a client may make beyond a fifth of its calls."""
 
     def report(self) -> Report:
         """Hold the attempts against the retry budget, and the slowest calls against the hedge where there is one."""
-        slow = len(self.during_ms)
-        why = f"1.2, and the {self.credit} that the retry budget begins with" if self.credit else ""
         findings = [
-            Finding(
-                "attempts per call, counted by the servers",
-                round(self.arrived / self.calls, 3),
-                round(1.2 + self.credit / self.calls, 3),
-                why=why,
-            ),
-            Finding(
-                "attempts per slow call, counted by callers",
-                round(self.attempts / slow, 3),
-                round(1.2 + self.credit / slow, 3),
-                why=why,
-            ),
+            Finding("attempts per call, counted by the servers", round(self.arrived / self.calls, 3), 1.2),
+            Finding("attempts per slow call, counted by callers", round(self.attempts / len(self.during_ms), 3), 1.2),
         ]
         if self.tail:
             findings = [
@@ -162,9 +148,7 @@ def all_slow(seconds: float = 8.0) -> Slowness:
 
 def overload(seconds: float = 6.0) -> Slowness:
     """Ask for twice what three servers can do one after the other; most calls wait until their deadline of 1 s."""
-    felt = _slowness(_NAMES, 10.0, "work.echo", 300.0, 0.002, 1.0, seconds, 1.0)
-    felt.credit = 100
-    return felt
+    return _slowness(_NAMES, 10.0, "work.echo", 300.0, 0.002, 1.0, seconds, 1.0)
 
 
 def flapping(codes: tuple[str, ...] = ("UNAVAILABLE", "INTERNAL"), seconds: float = 4.0) -> Errors:

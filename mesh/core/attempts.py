@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from mesh.core.actions import ClientAction, Send, SendFrames
 from mesh.core.liveness import State
 from mesh.core.peers import MESH, REP
-from mesh.core.profile import HEDGE_BEYOND, HEDGE_KNOWN
 from mesh.core.routing import NONE
 from mesh.core.wire import Call, Cancel, body_frames
 
@@ -18,9 +17,13 @@ if TYPE_CHECKING:
     from mesh.core.peers import Connection, Server
     from mesh.core.timers import Timers
 
-__all__ = ["FASTER", "Attempts"]
+__all__ = ["Attempts"]
 
-FASTER = "another server was faster"
+_FASTER = "another server was faster"
+_HEDGE_KNOWN = 20
+"""Answers of a method before its 95th percentile means anything."""
+_HEDGE_BEYOND = 1.1
+"""How many times its 95th percentile an answer has to take to be late."""
 
 
 class Attempts:
@@ -72,8 +75,8 @@ class Attempts:
         when = call.overdue_at = now + (overdue_s if overdue_s > self._overdue_min_s else self._overdue_min_s)
         if attempt > 1:
             call.hedge_at = 0.0
-        elif self._hedges and profile.count >= HEDGE_KNOWN:
-            call.hedge_at = hedge_at = now + profile.p95_s * HEDGE_BEYOND + self._hedge_slack_s
+        elif self._hedges and profile.count >= _HEDGE_KNOWN:
+            call.hedge_at = hedge_at = now + profile.p95_s * _HEDGE_BEYOND + self._hedge_slack_s
             if hedge_at < when:
                 when = hedge_at
         deadline = call.deadline
@@ -98,8 +101,8 @@ class Attempts:
     def plan_hedge(self, call: PendingCall) -> None:
         """Set when a second server is to be asked as well, now that the call is overdue, if its method is known."""
         profile = call.profile
-        if self._hedges and profile is not None and profile.count >= HEDGE_KNOWN:
-            call.hedge_at = call.sent_at + profile.p95_s * HEDGE_BEYOND + self._hedge_slack_s
+        if self._hedges and profile is not None and profile.count >= _HEDGE_KNOWN:
+            call.hedge_at = call.sent_at + profile.p95_s * _HEDGE_BEYOND + self._hedge_slack_s
 
     def hedge(self, call: PendingCall, server: Server, now: float) -> None:
         """Give the call to a second server as well."""
@@ -116,7 +119,7 @@ class Attempts:
         if call.beside is conn:
             call.beside, call.beside_at = call.at, call.sent_at
         else:
-            self.leave(call, now, FASTER)
+            self.leave(call, now, _FASTER)
         call.at, call.sent_at = conn, sent_at
 
     def sent_at(self, call: PendingCall, conn: Connection) -> float:
@@ -164,7 +167,7 @@ class Attempts:
         """The call is over, and one of its two attempts is still out: nobody waits for that one any more."""
         call.beside = None
         self.kept(conn, call.beside_at, now)
-        call.ended(conn, call.beside_at, now, FASTER if call.error is None else "no answer")
+        call.ended(conn, call.beside_at, now, _FASTER if call.error is None else "no answer")
         self.cancel(call, conn)
         self.release(call, conn, now)
 

@@ -5,12 +5,7 @@ from __future__ import annotations
 from mesh.core.calls import service_of
 from mesh.core.stats import Smoothed
 
-__all__ = ["HEDGE_BEYOND", "HEDGE_KNOWN", "MethodProfile"]
-
-HEDGE_KNOWN = 20
-"""Answers of a method before its 95th percentile means anything."""
-HEDGE_BEYOND = 1.1
-"""How many times its 95th percentile an answer has to take to be late."""
+__all__ = ["MethodProfile"]
 
 
 class MethodProfile(Smoothed):

@@ -78,8 +78,10 @@ def test_thawed_servers_run_nothing_that_its_callers_gave_up() -> None:
 
 def test_calls_go_around_a_slow_server() -> None:
     felt = slow_one(seconds=2.0)
+    if max(felt.normal_ms) > 100.0:  # the machine stood still before, so that all servers seemed as slow as that one
+        felt = slow_one(seconds=2.0)
     assert felt.errors == []
-    assert felt.answered_by.get("s1", 0) < 0.2 * len(felt.during_ms), "a third would be its share"
+    assert felt.answered_by.get("s1", 0) < 0.1 * len(felt.during_ms), "a third would be its share"
 
 
 def test_servers_that_are_all_slow_are_not_asked_much_more_often() -> None:

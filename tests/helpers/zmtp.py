@@ -50,14 +50,10 @@ def ready(kind: bytes = b"DEALER") -> bytes:
     return frame(b"\x05READY\x0bSocket-Type" + len(kind).to_bytes(4, "big") + kind, COMMAND)
 
 
-class Zmtp:
-    """One connection; leaving the `with` block closes it. Made by `dial` and `Listener.accept`."""
+class _Held:
+    """A socket that is closed when its `with` block is left."""
 
-    def __init__(self, sock: socket.socket) -> None:
-        self.sock = sock
-        """The socket, for whatever is to be done to it."""
-        sock.settimeout(_TIMEOUT_S)
-        self._come = bytearray()
+    sock: socket.socket
 
     def __enter__(self) -> Self:
         """Return itself."""
@@ -74,6 +70,16 @@ class Zmtp:
         with contextlib.suppress(OSError):
             self.sock.shutdown(socket.SHUT_RDWR)
         self.sock.close()
+
+
+class Zmtp(_Held):
+    """One connection; leaving the `with` block closes it. Made by `dial` and `Listener.accept`."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.sock = sock
+        """The socket, for whatever is to be done to it."""
+        sock.settimeout(_TIMEOUT_S)
+        self._come = bytearray()
 
     def shake(self, kind: bytes = b"DEALER") -> Self:
         """Do the whole handshake as a socket of this kind, and return itself."""
@@ -131,38 +137,22 @@ def dial(port: int, kind: bytes = b"") -> Zmtp:
         raise
 
 
-class Listener:
+class Listener(_Held):
     """A port of 127.0.0.1 at which a hostile server waits; leaving the `with` block closes it."""
 
     def __init__(self) -> None:
-        self._sock = socket.create_server(("127.0.0.1", 0))
-        self._sock.settimeout(_TIMEOUT_S)
-        self.port: int = self._sock.getsockname()[1]
+        self.sock = socket.create_server(("127.0.0.1", 0))
+        self.sock.settimeout(_TIMEOUT_S)
+        self.port: int = self.sock.getsockname()[1]
         """Where it listens."""
-
-    def __enter__(self) -> Self:
-        """Return itself."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Close it."""
-        self.close()
-
-    def close(self) -> None:
-        """Close it, also under somebody who waits for it in another thread."""
-        with contextlib.suppress(OSError):
-            self._sock.shutdown(socket.SHUT_RDWR)
-        self._sock.close()
 
     def accept(self) -> Zmtp:
         """Return the next connection, without a handshake."""
-        return Zmtp(self._sock.accept()[0])
+        return Zmtp(self.sock.accept()[0])
 
     def accepted(self, deadline_s: float) -> Iterator[Zmtp]:
         """Yield connections as they come, until none has come for `deadline_s` seconds."""
-        self._sock.settimeout(deadline_s)
+        self.sock.settimeout(deadline_s)
         with contextlib.suppress(TimeoutError):
             while True:
                 yield self.accept()
