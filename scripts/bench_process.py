@@ -1,0 +1,73 @@
+"""Processes of a measurement: what they say, line by line, and what they cost."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from scripts.bench_figures import BenchError
+
+__all__ = ["PROJECT", "Worker"]
+
+PROJECT = Path(__file__).resolve().parent.parent
+
+
+class Worker:
+    """A process of `scripts.bench_worker`; killed at the end of the `with` block.
+
+    Args:
+        arguments: `serve KIND [COUNT]` or `call KIND`.
+    """
+
+    def __init__(self, *arguments: str) -> None:
+        self._name = " ".join(arguments)
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "scripts.bench_worker", *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=PROJECT,
+        )
+
+    def hear(self) -> Any:
+        """Return the next line of JSON that it prints. Raises BenchError if it ends instead."""
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line:
+            _, complaints = self._process.communicate()
+            last = (complaints.strip() or f"exit code {self._process.returncode}").splitlines()[-1]
+            raise BenchError(f"{self._name} ended early: {last}")
+        return json.loads(line)
+
+    def tell(self, value: object) -> None:
+        """Give it a line of JSON to read."""
+        assert self._process.stdin is not None
+        print(json.dumps(value), file=self._process.stdin, flush=True)
+
+    def cpu_s(self) -> float:
+        """Return the processor time of all its threads, in seconds."""
+        # The clock of another process as clock_getcpuclockid(3) makes it: its id inverted, and CPUCLOCK_SCHED.
+        return time.clock_gettime((~self._process.pid << 3) | 2)
+
+    def rss_mib(self) -> float:
+        """Return its resident memory, in MiB."""
+        pages = int(Path(f"/proc/{self._process.pid}/statm").read_text().split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE") / (1 << 20)
+
+    def __enter__(self) -> Self:
+        """Return itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Kill it, and release what it leaves."""
+        self._process.kill()
+        self._process.communicate()

@@ -1,0 +1,150 @@
+"""The sections of `scripts.bench`: what is measured, what it is compared with, and what it has to reach."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from scripts.bench_calls import Calls, Servers
+from scripts.bench_figures import Effort, Limit, Ratio, Section
+
+__all__ = ["SECTIONS"]
+
+_REP = (Servers("raw.rep"),)
+_ROUTER = (Servers("raw.router"),)
+_MESH = (Servers("mesh.inline"),)
+_BASE = "raw DEALER, 64 in flight"
+"""What the limits of throughput are relative to, whatever is in flight."""
+_RAW_CALL = "raw REQ-REP"
+
+
+def _sync(effort: Effort) -> Section:
+    request, typed = "Client.request", "Client.call, typed"
+    return Section(
+        "sync",
+        (
+            Calls("raw.req", _REP).contender(_RAW_CALL, effort),
+            Calls("mesh.sync", _MESH).contender(request, effort),
+            Calls("mesh.typed", _MESH).contender(typed, effort),
+        ),
+        (
+            Ratio(request, _RAW_CALL, "p50_us", Limit(at_most=1.15)),
+            Ratio(request, _RAW_CALL, "p99_us", base_key="p50_us"),
+            Ratio(typed, _RAW_CALL, "p50_us"),
+        ),
+    )
+
+
+def _async(effort: Effort) -> Section:
+    request = "AsyncClient.request"
+    return Section(
+        "async",
+        (
+            Calls("raw.req", _REP).contender(_RAW_CALL, effort),
+            Calls("mesh.async", _MESH).contender(request, effort),
+        ),
+        (
+            Ratio(request, _RAW_CALL, "p50_us", Limit(at_most=1.35)),
+            Ratio(request, _RAW_CALL, "p99_us", base_key="p50_us"),
+        ),
+    )
+
+
+def _flight(effort: Effort) -> Section:
+    numbers = (1, 8, 64, 256, 1024)
+    raw = {number: f"raw DEALER, {number} in flight" for number in numbers}
+    ours = {number: f"AsyncClient, {number} in flight" for number in numbers}
+    lean = "raw DEALER, 64 in flight, single frames"
+    limits = {64: Limit(at_least=1.0), 256: Limit(at_least=1.6)}
+    return Section(
+        "flight",
+        (
+            *(Calls("raw.dealer", _ROUTER, number).contender(raw[number], effort) for number in numbers),
+            Calls("raw.lean-dealer", _ROUTER, 64).contender(lean, effort),
+            *(Calls("mesh.async", _MESH, number).contender(ours[number], effort) for number in numbers),
+        ),
+        (
+            *(Ratio(ours[number], _BASE, "rate", limits.get(number)) for number in numbers),
+            *(Ratio(ours[number], raw[number], "rate") for number in numbers if number != 64),
+            Ratio(lean, _BASE, "rate"),
+        ),
+    )
+
+
+def _handlers(effort: Effort) -> Section:
+    kinds = {
+        "inline": "mesh.inline",
+        "coroutine, AsyncServer": "mesh.coroutine",
+        "coroutine, Server": "mesh.coroutine-thread",
+        "threaded": "mesh.threaded",
+    }
+    limits = {("coroutine, AsyncServer", 256): Limit(at_least=0.9)}
+    names = {(kind, number): f"{kind}, {number} in flight" for number in (64, 256) for kind in kinds}
+    return Section(
+        "handlers",
+        (
+            Calls("raw.dealer", _ROUTER, 64).contender(_BASE, effort),
+            *(
+                Calls("mesh.async", (Servers(kinds[kind]),), number).contender(name, effort)
+                for (kind, number), name in names.items()
+            ),
+        ),
+        tuple(Ratio(name, _BASE, "rate", limits.get(which)) for which, name in names.items()),
+    )
+
+
+def _servers(effort: Effort) -> Section:
+    numbers = (1, 2, 4, 8)
+    names = {number: f"{number} server{'s' * (number > 1)}, 256 in flight" for number in numbers}
+    return Section(
+        "servers",
+        tuple(
+            Calls("mesh.async", (Servers("mesh.inline", number),), 256).contender(names[number], effort)
+            for number in numbers
+        ),
+        tuple(
+            Ratio(names[number], names[1], "rate", Limit(at_least=0.8) if number == 4 else None)
+            for number in numbers[1:]
+        ),
+    )
+
+
+def _threads(effort: Effort) -> Section:
+    raw, ours = "raw background thread, 16 threads", "Client, 16 threads"
+    return Section(
+        "threads",
+        (
+            Calls("raw.threads", _ROUTER, 16).contender(raw, effort),
+            Calls("mesh.sync", _MESH, 16).contender(ours, effort),
+        ),
+        (Ratio(ours, raw, "rate", Limit(at_least=1.2)),),
+    )
+
+
+def _bodies(effort: Effort) -> Section:
+    sizes = {"64 KiB": (65536, 0.85), "1 MiB": (1 << 20, 0.8)}
+    raw = {size: f"raw DEALER, 64 of {size}" for size in sizes}
+    ours = {size: f"AsyncClient, 64 of {size}" for size in sizes}
+    return Section(
+        "bodies",
+        tuple(
+            contender
+            for size, (octets, _) in sizes.items()
+            for contender in (
+                Calls("raw.dealer", _ROUTER, 64, octets).contender(raw[size], effort),
+                Calls("mesh.async", _MESH, 64, octets).contender(ours[size], effort),
+            )
+        ),
+        tuple(Ratio(ours[size], raw[size], "rate", Limit(at_least=limit)) for size, (_, limit) in sizes.items()),
+    )
+
+
+SECTIONS: dict[str, Callable[[Effort], Section]] = {
+    "sync": _sync,
+    "async": _async,
+    "flight": _flight,
+    "handlers": _handlers,
+    "servers": _servers,
+    "threads": _threads,
+    "bodies": _bodies,
+}
+"""Each makes its section."""

@@ -1,0 +1,69 @@
+"""One process of a measurement: servers of one kind, or a client of one kind that makes calls.
+
+    python -m scripts.bench_worker serve KIND [COUNT]      # prints its ports, ends when its input does
+    echo '{"ports": [5555], "in_flight": 64}' | python -m scripts.bench_worker call KIND
+
+KIND is a key of SERVERS or CLIENTS of one of the modules of contenders: `raw.router`, `mesh.async`. So one contender
+can be looked at by itself, with a profiler in front of it.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import sys
+import threading
+import time
+from typing import Any
+
+from scripts.bench_load import Load
+
+__all__: list[str] = []
+
+_WARM_UP = 0.25
+"""Share of the time of a measurement that is spent before it."""
+
+
+def _find(table: str, kind: str) -> Any:
+    module, _, name = kind.partition(".")
+    return getattr(importlib.import_module(f"scripts.bench_{module}"), table)[name]
+
+
+def _serve(kind: str, servers: int) -> None:
+    threading.Thread(target=_end_with_input, daemon=True).start()
+    _find("SERVERS", kind)(servers, lambda ports: print(json.dumps(ports), flush=True))
+
+
+def _end_with_input() -> None:
+    """Leave when whoever started this process has ended, however that came about."""
+    os.read(0, 1)
+    os._exit(0)
+
+
+def _call(kind: str) -> None:
+    load = Load(**json.loads(sys.stdin.readline()))
+    with _find("CLIENTS", kind)(load) as run:
+        run(load.seconds * _WARM_UP)
+        cpu_s, began = time.process_time(), time.perf_counter()
+        print(json.dumps("measured from here"), flush=True)
+        tally = run(load.seconds)
+        elapsed_s, cpu_s = time.perf_counter() - began, time.process_time() - cpu_s
+        found = {"calls": tally.calls, "rate": tally.calls / elapsed_s, "client_cpu_us": cpu_s / tally.calls * 1e6}
+        if tally.took_s:
+            took_s = sorted(tally.took_s)
+            found |= {"p50_us": took_s[len(took_s) // 2] * 1e6, "p99_us": took_s[len(took_s) * 99 // 100] * 1e6}
+        print(json.dumps(found), flush=True)
+
+
+def main() -> None:
+    """Do what the arguments say."""
+    what, kind, *rest = sys.argv[1:]
+    if what == "serve":
+        _serve(kind, int(rest[0]) if rest else 1)
+    else:
+        _call(kind)
+
+
+if __name__ == "__main__":
+    main()
