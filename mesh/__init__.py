@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from mesh.aio import AsyncClient, AsyncServer, AsyncServiceProxy
     from mesh.config import ClientConfig, Limits, ServerConfig
     from mesh.core.client import Counters
-    from mesh.core.view import ServerView
+    from mesh.core.view import AddressView, ServerView
     from mesh.environment import chosen_interfaces, chosen_realm
     from mesh.errors import (
         Attempt,
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from mesh.sync import Client, Server, ServiceProxy
 
 __all__ = [
+    "AddressView",
     "AsyncClient",
     "AsyncServer",
     "AsyncServiceProxy",

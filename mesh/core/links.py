@@ -323,12 +323,15 @@ class Links:
 
     def _dial(self, server: Server, now: float) -> None:
         server.dial_at = 0.0
+        server.tried.clear()
         for address in server.addresses:
             holder = self._roster.claims.get(address)
             if holder is not None and _gives_way(holder, server):
                 self._disconnect(holder)
                 self._gone(holder, "a server that can prove itself is said to have its address", (), now)
             elif holder is not None:
+                if holder.server is not server:
+                    server.tried[address] = f"{holder.server.name} has it"
                 if holder.server.identity:
                     self._roster.adopt(address, server, holder.server)
                 continue
@@ -350,11 +353,11 @@ class Links:
         self._strangers.pop(server, None)
         server.dial_at = 0.0
         if server.active is not None and server.active.state is State.ALIVE:
-            self._close(conn)  # another address answered first
+            self._slower(conn)
             return
         for other in list(server.conns.values()):
             if other is not conn and other is not server.active:
-                self._close(other)
+                self._slower(other)
         if server.active is not None:
             active = server.active
             self._disconnect(active)
@@ -396,7 +399,7 @@ class Links:
         was = conn.state
         refused = was is State.CONNECTING and now - conn.dialled_at < self._config.dial_timeout_s / 2
         self._remove(conn)
-        server.failure = why
+        server.failure = server.tried[conn.address] = why
         if was is not State.CONNECTING and now - conn.dialled_at >= _STEADY_S:
             server.failures = 0
         if server.active is conn:
@@ -451,6 +454,10 @@ class Links:
         peer = self._roster.admit()
         if peer is not None:
             self.seen(peer, now)
+
+    def _slower(self, conn: Connection) -> None:
+        conn.server.tried[conn.address] = "another address answered first"
+        self._close(conn)
 
     def _close(self, conn: Connection) -> None:
         self._disconnect(conn)

@@ -154,6 +154,7 @@ class Server:
         "server_state",
         "services",
         "timer_at",
+        "tried",
         "version",
         "warmer_at",
         "_window_grows_at",
@@ -170,6 +171,8 @@ class Server:
         self.records: dict[str, Peer] = {}
         """What discovery says, by its key; empty: nobody advertises it any more."""
         self.addresses: dict[Address, None] = {}
+        self.tried: dict[Address, str] = {}
+        """Why the addresses that were last dialled have no connection, or have none any more."""
         self.conns: dict[int, Connection] = {}
         self.active: Connection | None = None
         """The connection that carries the calls."""

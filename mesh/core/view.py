@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from mesh.core.liveness import State
@@ -12,9 +12,22 @@ from mesh.core.peers import MESH
 from mesh.core.wire import ServerState
 
 if TYPE_CHECKING:
+    from discovery.model import Address
     from mesh.core.peers import Server
 
-__all__ = ["ServerView", "describe_servers", "view_of"]
+__all__ = ["AddressView", "ServerView", "describe_servers", "view_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class AddressView:
+    """One address of a server, and what came of dialling it."""
+
+    endpoint: str
+    state: str
+    """State of its connection as in `ServerView`; without one `spare` where another address is in use, else
+    `waiting`."""
+    note: str
+    """Why it has no connection, or has none any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +62,10 @@ class ServerView:
     """Seconds since its last sign of life; None if it never gave one."""
     note: str
     """Why it is in this state, where that needs saying."""
+    tried: tuple[AddressView, ...] = ()
+    """Each of its addresses, and what came of dialling it."""
+    txt: Mapping[str, str] = field(default_factory=dict, hash=False)
+    """What it advertises in its TXT record (RFC 6763 section 6); empty where it is only known by its address."""
 
     def takes(self, service: str) -> bool:
         """Tell whether it is alive and offers the service; the empty one stands for any."""
@@ -89,7 +106,24 @@ def view_of(server: Server, now: float) -> ServerView:
         errors=server.errors,
         last_seen_s=now - conn.heard_at if conn is not None else None,
         note=_note(server, word, now),
+        tried=tuple(_address_view(server, address) for address in server.addresses),
+        txt=_txt(server),
     )
+
+
+def _address_view(server: Server, address: Address) -> AddressView:
+    for conn in server.conns.values():
+        if conn.address == address:
+            return AddressView(conn.endpoint, conn.state.value, "")
+    state = "spare" if server.active is not None else "waiting"
+    return AddressView(f"tcp://{address}", state, server.tried.get(address, ""))
+
+
+def _txt(server: Server) -> dict[str, str]:
+    for key, peer in server.records.items():
+        if peer.sources != ("static",):
+            return {"id": key, "svc": ",".join(peer.services), **peer.properties}
+    return {}
 
 
 def _note(server: Server, word: str, now: float) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from discovery.model import PeerAdded
-from mesh.core.view import describe_servers
+from mesh.core.view import AddressView, describe_servers
 from tests.unit.mesh.core.harness import Client, peer
 
 
@@ -64,3 +64,32 @@ def test_more_servers_than_anybody_reads_are_cut(client: Client) -> None:
     for number in range(30):
         client.join(f"s{number}")
     assert describe(client, "calc").count(";") == 7
+
+
+def test_each_address_says_what_came_of_dialling_it(client: Client) -> None:
+    refused, slow, used = "10.0.9.1:1", "10.0.9.2:1", client.far("a").address
+    client.far("nobody", refused).refusing = True
+    client.feed(PeerAdded(peer("a", refused, slow, used)))
+    [server] = client.core.views(client.now)
+    assert server.tried == (
+        AddressView(f"tcp://{refused}", "spare", "connection refused"),
+        AddressView(f"tcp://{slow}", "spare", "another address answered first"),
+        AddressView(f"tcp://{used}", "alive", ""),
+    )
+
+
+def test_a_server_that_cannot_be_reached_says_so_of_its_addresses(client: Client) -> None:
+    client.join("a", name="one")
+    client.far("nobody", "10.0.9.1:1").refusing = True
+    client.feed(PeerAdded(peer("b", "10.0.9.1:1", "10.0.0.1:5555")))
+    assert client.core.views(client.now)[1].tried == (
+        AddressView("tcp://10.0.9.1:1", "waiting", "connection refused"),
+        AddressView("tcp://10.0.0.1:5555", "waiting", "one has it"),
+    )
+
+
+def test_the_txt_record_is_that_of_discovery_not_of_the_users_list(client: Client) -> None:
+    client.feed(PeerAdded(peer("static:10.0.0.1:1", "10.0.0.1:1", source="static", proto="rep")))
+    client.feed(PeerAdded(peer("b", "10.0.0.2:1", services=["calc", "echo"], ver="2")))
+    told = [dict(view.txt) for view in client.core.views(client.now)]
+    assert told == [{}, {"id": "b", "svc": "calc,echo", "ver": "2"}]
