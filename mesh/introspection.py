@@ -1,7 +1,8 @@
 """The reserved methods `mesh.ping`, `mesh.info`, `mesh.stats` and `mesh.health`, which every server answers.
 
 Keys follow NATS micro (ADR-32), so that people and tools know them; durations there are nanoseconds. What is ours on
-top: state, uptime, calls in flight, percentiles, and calls shed, expired and recognised as duplicates.
+top: state, uptime, processor seconds and octets of memory of the process, calls in flight, percentiles, and calls shed,
+expired and recognised as duplicates.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from mesh.config import ServerConfig
 from mesh.core.methods import MethodStats
 from mesh.core.server import ServerCore, ServerIdentity
 from mesh.core.wire import ServerState
+from mesh.io.usage import cpu_s, resident_octets
 from mesh.service import Service
 
 __all__ = ["Introspection"]
@@ -92,6 +94,8 @@ class Introspection:
             **self._common("stats_response"),
             "started": self._started,
             "uptime_s": now - core.started_at,
+            "cpu_s": cpu_s(),
+            "memory": resident_octets(),
             "in_flight": core.admitted,
             "capacity": self._config.admitted_max,
             "num_shed": core.shed,

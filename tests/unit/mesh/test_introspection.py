@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import os
+import time
 from typing import Any
 
 import msgspec
@@ -55,6 +56,8 @@ def test_stats_begin_at_zero_and_tell_the_capacity(told: Introspection) -> None:
     stats: Any = told.stats(103.5)
     assert (stats["uptime_s"], stats["in_flight"], stats["capacity"]) == (3.5, 0, 9)
     assert datetime.datetime.fromisoformat(stats["started"]).tzinfo is not None
+    assert 0.0 < stats["cpu_s"] <= time.process_time()
+    assert stats["memory"] > 1 << 20
     (endpoint,) = stats["endpoints"]
     assert (endpoint["num_requests"], endpoint["num_errors"], endpoint["average_processing_time"]) == (0, 0, 0)
 
