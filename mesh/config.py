@@ -157,6 +157,8 @@ class ServerConfig:
     """Seconds an answered key is remembered."""
     drain_s: float = 10.0
     """Longest time that stop() waits for calls that run."""
+    drainable: bool = True
+    """Let whoever can call this server have it refuse new calls, and take that back (`mesh drain`)."""
     clients_max: int = 10_000
     """Clients remembered, to be told when the server drains."""
     expose_tracebacks: bool = True

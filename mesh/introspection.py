@@ -1,4 +1,7 @@
-"""The reserved methods `mesh.ping`, `mesh.info`, `mesh.stats` and `mesh.health`, which every server answers.
+"""The reserved methods, which every server answers.
+
+`mesh.ping`, `mesh.info`, `mesh.stats` and `mesh.health` tell; by `mesh.drain` and `mesh.resume` an operator takes the
+server out of service and back.
 
 Keys follow NATS micro (ADR-32), so that people and tools know them; durations there are nanoseconds. What is ours on
 top: state, uptime, processor seconds and octets of memory of the process, calls in flight, percentiles, and calls shed,
@@ -8,6 +11,7 @@ expired and recognised as duplicates.
 from __future__ import annotations
 
 import datetime
+import logging
 import os
 import socket
 from collections.abc import Callable, Sequence
@@ -16,12 +20,15 @@ import msgspec
 
 from mesh.config import ServerConfig
 from mesh.core.methods import MethodStats
-from mesh.core.server import ServerCore, ServerIdentity
+from mesh.core.server import ControlMethod, ServerCore, ServerIdentity
 from mesh.core.wire import ServerState
+from mesh.errors import RemoteError, Status
 from mesh.io.usage import cpu_s, resident_octets
 from mesh.service import Service
 
 __all__ = ["Introspection"]
+
+_log = logging.getLogger("mesh")
 
 _STATES = {
     ServerState.SERVING: "SERVING",
@@ -48,7 +55,7 @@ class Introspection:
 
     def offer(self) -> None:
         """Have the core answer the reserved methods."""
-        for answer in (self.ping, self.info, self.stats, self.health):
+        for answer in (self.ping, self.info, self.stats, self.health, self.drain, self.resume):
             self._core.offer(f"mesh.{answer.__name__}", _encoded(answer))
 
     def ping(self, now: float) -> dict[str, object]:
@@ -110,6 +117,34 @@ class Introspection:
         """Does it serve (gRPC health checking's words)."""
         return {**self._common("health_response"), "status": _STATES[self._core.state]}
 
+    def drain(self, now: float) -> dict[str, object]:
+        """Refuse new calls, finish those that are here, and stay, until `resume`."""
+        self._check_drainable()
+        if self._core.state == ServerState.SERVING:
+            _log.warning("%s was told to drain: it takes no more calls until it is told to", self._identity.name)
+        self._core.drain(now)
+        return {**self._common("drain_response"), "in_flight": self._core.admitted}
+
+    def resume(self, now: float) -> dict[str, object]:
+        """Take calls again after `drain`."""
+        self._check_drainable()
+        drained = self._core.state == ServerState.DRAINING
+        if not self._core.resume(now):
+            raise RemoteError(
+                f"{self._identity.name} is stopping, and takes no more calls; start it again",
+                code=Status.FAILED_PRECONDITION,
+            )
+        if drained:
+            _log.warning("%s was told to take calls again", self._identity.name)
+        return {**self._common("resume_response"), "in_flight": self._core.admitted}
+
+    def _check_drainable(self) -> None:
+        if not self._config.drainable:
+            raise RemoteError(
+                f"{self._identity.name} lets nobody drain it (ServerConfig.drainable); stop it where it runs",
+                code=Status.PERMISSION_DENIED,
+            )
+
     def _common(self, kind: str) -> dict[str, object]:
         return {
             "type": f"mesh.v1.{kind}",
@@ -121,8 +156,8 @@ class Introspection:
         }
 
 
-def _encoded(answer: Callable[[float], dict[str, object]]) -> Callable[[float], bytes]:
-    return lambda now: msgspec.msgpack.encode(answer(now))
+def _encoded(answer: Callable[[float], dict[str, object]]) -> ControlMethod:
+    return lambda frames, now: msgspec.msgpack.encode(answer(now))
 
 
 def _endpoint(full_name: str, stats: MethodStats) -> dict[str, object]:

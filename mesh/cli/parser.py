@@ -39,6 +39,7 @@ COMMANDS = {
         Command("call", "call a method of whichever server offers it"),
         Command("ls", "list the servers that are there"),
         Command("ping", "ask servers for a sign of life"),
+        Command("drain", "have servers finish their calls and take no more, or take calls again"),
         Command("advertise", "put a server that does not speak mDNS on the mesh"),
         Command("completion", "print the script that completes commands in a shell"),
     )

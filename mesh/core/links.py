@@ -296,18 +296,20 @@ class Links:
         """Put a server into the pools that its state asks for."""
         conn = server.active
         pool = NONE
+        serves = server.server_state == ServerState.SERVING
         if (
             conn is not None
-            and server.server_state == ServerState.SERVING
+            and server.server_state != ServerState.NOT_SERVING
             and not server.realm_note
             and not server.pushback_until
             and len(conn.inflight) < server.window
         ):
-            if conn.state is State.ALIVE and not server.ejected_until:
+            if conn.state is State.ALIVE and serves and not server.ejected_until:
                 pool = READY
             elif conn.state is State.ALIVE or conn.state is State.SUSPECT:
                 pool = SECOND
-        services = (*server.services, ANY) if server.proto == MESH else server.services
+        offered = server.services if serves else ()  # one that drains still says how it is, and can be taken back
+        services = (*offered, ANY) if server.proto == MESH else offered
         if self._pools.place(server, pool, services) and pool != NONE:
             self.on_ready(server, now)
 

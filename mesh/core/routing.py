@@ -1,7 +1,8 @@
 """Which server next: pools of servers that may be asked, and the power of two choices among them.
 
 A server is in a pool of each of its services while it is worth asking: alive, serving, its window not full, no
-push-back under way. Suspects form a second choice. Joining and leaving a pool is O(1), and so is choosing.
+push-back under way. Suspects form a second choice, and one that drains does so for the reserved methods alone. Joining
+and leaving a pool is O(1), and so is choosing.
 The better of two random servers is the one with the smaller (calls in flight + 1) x smoothed latency
 (Mitzenmacher 2001; Finagle's p2c with peak EWMA). In flight is what the server last said that it has from everybody, or
 what it has of ours if that is more. A server that has just come costs more at first (slow start).
@@ -14,6 +15,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from mesh.core.peers import MESH
+from mesh.core.wire import ServerState
 
 if TYPE_CHECKING:
     from mesh.core.calls import PendingCall
@@ -166,5 +168,7 @@ class Router:
 
     @staticmethod
     def may_take(call: PendingCall, server: Server) -> bool:
-        """Return whether the server understands the call."""
+        """Return whether the server understands the call, and does not drain; then it takes reserved methods alone."""
+        if server.server_state != ServerState.SERVING and call.service != ANY:
+            return False
         return server.proto == MESH or call.plain

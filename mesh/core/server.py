@@ -9,7 +9,7 @@ looks once more when it begins, and says so if it did not.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import msgspec
@@ -38,9 +38,9 @@ from mesh.core.wire import (
 )
 from mesh.core.wire import Cancel as CancelRecord
 from mesh.core.work import Lane, Work
-from mesh.errors import RemoteProtocolError, Status
+from mesh.errors import RemoteError, RemoteProtocolError, Status
 
-__all__ = ["ServerCore", "ServerIdentity"]
+__all__ = ["ControlMethod", "ServerCore", "ServerIdentity"]
 
 
 class ServerIdentity(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,6 +54,8 @@ class ServerIdentity(msgspec.Struct, frozen=True, kw_only=True):
     """Random number other than 0; another one after every start."""
 
 
+ControlMethod: TypeAlias = Callable[[Sequence[bytes], float], Body]
+"""A reserved method (`mesh.*`): answers the frames of a call at once; raises RemoteError for a call that it refuses."""
 _Handler: TypeAlias = Callable[[Any, float], None]
 _JOINED_MAX = 64
 """Calls that may wait for one running call of the same key."""
@@ -68,7 +70,8 @@ class ServerCore:
         methods: What it offers, by full name.
         lanes: How many calls of each lane may run at the same time.
         config: Settings.
-        builtin: The reserved methods `mesh.*`: functions of this core that return a body.
+        services: Names of its services, for the clients.
+        started_at: When it came to life.
     """
 
     def __init__(
@@ -94,7 +97,7 @@ class ServerCore:
         """Admitted calls of mesh/1 clients, for CANCEL."""
         self._clients: dict[bytes, None] = {}
         """Mesh/1 clients that spoke, to be told when the state changes."""
-        self._builtin: dict[str, Callable[[float], Body]] = {}
+        self._builtin: dict[str, ControlMethod] = {}
         self._default = config.default_method or self._only_raw()
         self._hello = Hello(
             identity.peer_id,
@@ -106,6 +109,7 @@ class ServerCore:
             self._limits.body_max,
         )
         self.state: int = ServerState.SERVING
+        self._stopping = False
         self.admitted: int = 0
         """Calls admitted and not yet answered."""
         self.stats: dict[str, MethodStats] = {name: MethodStats() for name in self._methods}
@@ -147,9 +151,24 @@ class ServerCore:
         """Return when the next Tick is due: a server waits for nothing but messages and handlers."""
         return None
 
-    def offer(self, name: str, answer: Callable[[float], Body]) -> None:
-        """Answer the reserved method `name` (`mesh.*`) with what `answer(now)` returns."""
+    def offer(self, name: str, answer: ControlMethod) -> None:
+        """Answer the reserved method `name` (`mesh.*`) with what `answer(frames, now)` returns."""
         self._builtin[name] = answer
+
+    def drain(self, now: float) -> None:
+        """Admit no more calls and tell the clients, until `resume`; for a reserved method, while it is answered."""
+        if self.state == ServerState.SERVING:
+            self.state = ServerState.DRAINING
+            self._tell_state(now)
+
+    def resume(self, now: float) -> bool:
+        """Admit calls again after `drain`, as that; False for a server that stops, which is not taken back."""
+        if self._stopping:
+            return False
+        if self.state == ServerState.DRAINING:
+            self.state = ServerState.SERVING
+            self._tell_state(now)
+        return True
 
     @property
     def name(self) -> str:
@@ -306,7 +325,12 @@ class ServerCore:
     def _other_method(self, work: Work, now: float) -> None:
         builtin = self._builtin.get(work.method)
         if builtin is not None:
-            self._answer(work, builtin(now), 0, None)
+            try:
+                body = builtin(work.frames, now)
+            except RemoteError as error:
+                self._answer(work, b"", error.code, Detail(message=error.message))
+            else:
+                self._answer(work, body, 0, None)
         elif not work.method:
             text = "this server has no default method for callers that name none; set default_method"
             self._answer(work, b"", Status.UNIMPLEMENTED, Detail(message=text))
@@ -450,9 +474,8 @@ class ServerCore:
     # -- stopping
 
     def _on_stopping(self, event: Stopping, now: float) -> None:
-        if self.state == ServerState.SERVING:
-            self.state = ServerState.DRAINING
-            self._tell_state(now)
+        self._stopping = True
+        self.drain(now)
 
     def _tell_state(self, now: float) -> None:
         for client in self._clients:

@@ -10,10 +10,13 @@ from typing import Any
 import msgspec
 import pytest
 
-from mesh.config import ServerConfig
-from mesh.core.events import Stopping
+from mesh.config import Limits, ServerConfig
+from mesh.core.actions import Answer
+from mesh.core.events import RequestReceived, Stopping
 from mesh.core.methods import INLINE, MethodInfo
 from mesh.core.server import ServerCore, ServerIdentity
+from mesh.core.wire import Call, Reply, ServerState, encode
+from mesh.errors import Status
 from mesh.introspection import Introspection
 from mesh.service import Service
 
@@ -60,6 +63,49 @@ def test_stats_begin_at_zero_and_tell_the_capacity(told: Introspection) -> None:
     assert stats["memory"] > 1 << 20
     (endpoint,) = stats["endpoints"]
     assert (endpoint["num_requests"], endpoint["num_errors"], endpoint["average_processing_time"]) == (0, 0, 0)
+
+
+def ask(told: Introspection, method: str) -> Reply:
+    """Ask the core, and return its answer."""
+    actions = told._core.handle(RequestReceived(b"client", encode([Call(1, method)], Limits())[0]), 101.0)
+    [reply] = [action.record for action in actions if isinstance(action, Answer) and isinstance(action.record, Reply)]
+    return reply
+
+
+def decoded(reply: Reply) -> Any:
+    assert isinstance(reply.body, bytes)
+    return msgspec.msgpack.decode(reply.body)
+
+
+def test_a_server_is_drained_and_taken_back(told: Introspection, caplog: pytest.LogCaptureFixture) -> None:
+    told.offer()
+    for _ in range(2):
+        drained = decoded(ask(told, "mesh.drain"))
+        assert (drained["type"], drained["state"], drained["in_flight"]) == ("mesh.v1.drain_response", "DRAINING", 0)
+    for _ in range(2):
+        assert decoded(ask(told, "mesh.resume"))["state"] == "SERVING"
+    assert [record.getMessage() for record in caplog.records] == [
+        "ann was told to drain: it takes no more calls until it is told to",
+        "ann was told to take calls again",
+    ]
+
+
+def test_a_server_that_stops_stays_so(told: Introspection) -> None:
+    told.offer()
+    told._core.handle(Stopping(), 100.5)
+    assert ask(told, "mesh.drain").status == 0
+    refused = ask(told, "mesh.resume")
+    assert refused.status == Status.FAILED_PRECONDITION
+    assert refused.detail is not None
+    assert "start it again" in refused.detail.message
+
+
+def test_a_server_that_is_not_to_be_drained_refuses(told: Introspection) -> None:
+    told._config = ServerConfig(drainable=False)
+    told.offer()
+    for method in ("mesh.drain", "mesh.resume"):
+        assert ask(told, method).status == Status.PERMISSION_DENIED
+    assert told._core.state == ServerState.SERVING
 
 
 def test_health_follows_the_state(told: Introspection) -> None:

@@ -14,7 +14,7 @@ from mesh.core.server import ServerCore, ServerIdentity
 from mesh.core.wire import MAGIC, Body, Call, Detail, Hello, Ping, Pong, Record, Reply, ServerState, decode, encode
 from mesh.core.wire import Cancel as CancelRecord
 from mesh.core.work import Work
-from mesh.errors import Status
+from mesh.errors import RemoteError, Status
 from tests.unit.mesh.core.harness import match
 
 BOOT = 77
@@ -45,7 +45,7 @@ class Server:
             config or ServerConfig(),
             services=("calc",),
         )
-        self.core.offer("mesh.ping", lambda now: b"pong at %d" % now)
+        self.core.offer("mesh.ping", lambda frames, now: b"pong at %d" % now)
         self.now = 1000.0
         self.running: list[Work] = []
         self.cancelled: list[Work] = []
@@ -470,6 +470,56 @@ def test_a_draining_server_still_answers_for_the_keys_it_knows(server: Server) -
     server.give(b"paid too")
     assert server.replies[-1] == (A, match(Reply, call_id=2, status=0, body=b"paid too"))
     assert (A, match(Reply, call_id=4, status=0, body=b"paid too")) in server.replies
+
+
+def drainable(server: Server) -> None:
+    """Let clients drain a server, and take that back."""
+
+    def drain(frames: object, now: float) -> bytes:
+        server.core.drain(now)
+        return b"drained"
+
+    server.core.offer("mesh.drain", drain)
+    server.core.offer("mesh.resume", lambda frames, now: b"%d" % server.core.resume(now))
+
+
+def test_a_server_that_was_told_to_drain_serves_again_when_it_is_told_to(server: Server) -> None:
+    drainable(server)
+    server.send(Call(1, "calc.add"))
+    server.send(Call(2, "mesh.drain"), Call(3, "mesh.drain"), client=B)
+    told = Pong(0, BOOT, 1_000_000, ServerState.DRAINING, 1, 512)
+    drained = [match(Reply, body=b"drained"), match(Reply, body=b"drained")]
+    assert server.replies == [(A, told), (B, told), *((B, reply) for reply in drained)]
+    server.send(Call(4, "calc.add"))
+    assert refused(server) == (Status.UNAVAILABLE, 0)
+    server.replies.clear()
+    server.send(Call(5, "mesh.resume"), Call(6, "mesh.resume"))
+    told = Pong(0, BOOT, 1_000_000, ServerState.SERVING, 1, 512)
+    resumed = [match(Reply, body=b"1"), match(Reply, body=b"1")]
+    assert server.replies == [(A, told), (B, told), *((A, reply) for reply in resumed)]
+    server.send(Call(7, "calc.add"))
+    server.give(b"first")
+    server.give(b"second")
+    assert server.last.body == b"second"
+
+
+def test_a_server_that_stops_is_not_told_to_serve_again(server: Server) -> None:
+    drainable(server)
+    server.send(Call(1, "mesh.drain"))
+    server.feed(Stopping())
+    server.send(Call(2, "mesh.resume"))
+    assert server.last.body == b"0"
+    assert server.core.state == ServerState.DRAINING
+
+
+def test_a_reserved_method_may_refuse(server: Server) -> None:
+    def refuse(frames: object, now: float) -> bytes:
+        raise RemoteError("not here", code=Status.PERMISSION_DENIED)
+
+    server.core.offer("mesh.drain", refuse)
+    server.send(Call(1, "mesh.drain"))
+    assert server.last == match(Reply, call_id=1, status=Status.PERMISSION_DENIED)
+    assert server.last.detail == Detail(message="not here")
 
 
 def test_a_client_that_is_gone_is_not_told(server: Server) -> None:

@@ -79,7 +79,7 @@ class Shell:
         self.clients = Clients()
         self.notices: list[Notice] = []
         core = ServerCore(ServerIdentity(peer_id="s", name="s", realm="r", version="1", boot=7), {}, {}, CONFIG)
-        core.offer("mesh.info", lambda now: INFO)
+        core.offer("mesh.info", lambda frames, now: INFO)
         link = cast(ServerLink, self.clients)
         none = cast(Any, None)
         self.engine = ServerEngine(core, link, none, CONFIG.limits, {}, none, none, self.notices.append)
@@ -165,7 +165,7 @@ def test_what_comes_while_a_stuck_client_is_tried_is_not_left_lying(shell: Shell
 
 
 def test_a_turn_ends_in_time_however_much_is_asked(shell: Shell) -> None:
-    def slow(now: float) -> bytes:
+    def slow(frames: Sequence[bytes], now: float) -> bytes:
         time.sleep(0.003)
         return INFO
 
