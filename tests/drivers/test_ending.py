@@ -76,6 +76,30 @@ async def test_a_draining_server_refuses_what_comes_anyway_and_it_is_tried_elsew
         assert (await one.request("echo.echo", b"")).peer_id == staying.peer_id
 
 
+async def test_a_server_that_is_told_to_drain_stays_and_is_taken_back(driver: Driver) -> None:
+    gate = Gate()
+    async with (
+        driver.server(gate.service(), echo_service(), name="drained") as drained,
+        driver.server(echo_service(), name="staying") as staying,
+        driver.client(*drained.endpoints, *staying.endpoints) as client,
+        driver.client(*drained.endpoints) as other,
+    ):
+        await client.wait_for(2)
+        await other.wait_for(1)
+        call = asyncio.ensure_future(client.request("gate.wait", b"kept"))
+        await asyncio.to_thread(gate.entered.wait, 5.0)
+        assert (await client.call("mesh.drain", peer="drained"))["in_flight"] == 1
+        await async_wait_until(lambda: [view.state for view in other.servers()] == ["draining"])
+        replies = [await client.request("echo.echo", b"") for _ in range(20)]
+        assert {reply.peer_id for reply in replies} == {staying.peer_id}
+        gate.opened.set()
+        assert (await call).body == b"kept"
+        assert (await other.call("mesh.stats"))["in_flight"] == 0
+        waiting = asyncio.ensure_future(other.request("echo.echo", b"waits"))
+        await client.call("mesh.resume", peer="drained")
+        assert (await waiting).peer_id == drained.peer_id
+
+
 async def test_stopping_an_idle_server_is_quick(driver: Driver) -> None:
     async with driver.pair(echo_service(), config=ServerConfig(drain_s=10.0)) as (client, server):
         await client.call("echo.add", 1)

@@ -169,6 +169,25 @@ def test_workers_over_their_limits_are_replaced_without_losing_a_call(app: Path)
         assert [one for one in supervised.events if one["event"] == "died"] == []
 
 
+def test_a_worker_that_an_operator_drains_is_none_to_replace_until_a_reload(app: Path) -> None:
+    with Supervised(app, "--workers", "2", "--hang-timeout", "1.5") as supervised, supervised.client() as client:
+        supervised.wait_for("serving", count=2)
+        supervised.wait_for("loaded", count=3)
+        client.wait_for(2, service="app", timeout=5.0)
+        first, second = supervised.pids()["w-1"], supervised.pids()["w-2"]
+        command = [*MESH, "drain", "w-1", "--wait", "--realm", supervised.realm]
+        assert subprocess.run(command, capture_output=True, timeout=20, check=False).returncode == 0
+        drained_at = time.monotonic()
+        while time.monotonic() < drained_at + 1.8:  # longer than the time in which a worker has to give a sign of life
+            assert client.call("app.pid", timeout=5.0) == second
+        assert is_alive(first)
+        assert client.call("mesh.health", peer="w-1")["status"] == "DRAINING"
+        supervised.send(signal.SIGHUP)
+        supervised.wait_for("reloaded")
+        assert client.call("app.pid", peer="w-1", timeout=5.0) not in (first, second)
+        assert [one for one in supervised.events if one["event"] in ("died", "leaving")] == []
+
+
 def test_the_workers_of_a_killed_supervisor_finish_their_calls_and_leave(app: Path) -> None:
     with Supervised(app, "--workers", "1") as supervised, supervised.client() as client:
         supervised.wait_for("serving", count=1)
