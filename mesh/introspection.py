@@ -1,7 +1,7 @@
 """The reserved methods, which every server answers.
 
-`mesh.ping`, `mesh.info`, `mesh.stats` and `mesh.health` tell; by `mesh.drain` and `mesh.resume` an operator takes the
-server out of service and back.
+`mesh.ping`, `mesh.info`, `mesh.stats`, `mesh.health` and `mesh.describe` tell; by `mesh.drain` and `mesh.resume` an
+operator takes the server out of service and back.
 
 Keys follow NATS micro (ADR-32), so that people and tools know them; durations there are nanoseconds. What is ours on
 top: state, uptime, processor seconds and octets of memory of the process, calls in flight, percentiles, and calls shed,
@@ -19,7 +19,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from mesh.config import ServerConfig
-from mesh.core.methods import MethodStats
+from mesh.core.methods import MethodStats, unknown_method
 from mesh.core.server import ControlMethod, ServerCore, ServerIdentity
 from mesh.core.wire import ServerState
 from mesh.errors import RemoteError, Status
@@ -57,6 +57,7 @@ class Introspection:
         """Have the core answer the reserved methods."""
         for answer in (self.ping, self.info, self.stats, self.health, self.drain, self.resume):
             self._core.offer(f"mesh.{answer.__name__}", _encoded(answer))
+        self._core.offer("mesh.describe", lambda frames, now: msgspec.msgpack.encode(self.describe(_asked(frames))))
 
     def ping(self, now: float) -> dict[str, object]:
         """Who is it."""
@@ -117,6 +118,19 @@ class Introspection:
         """Does it serve (gRPC health checking's words)."""
         return {**self._common("health_response"), "status": _STATES[self._core.state]}
 
+    def describe(self, method: str) -> dict[str, object]:
+        """Describe one method, with JSON Schema of its arguments and its result. Raises RemoteError: it is none."""
+        known = {name: known for service in self._services for name, known in service.methods.items()}
+        if method not in known:
+            raise RemoteError(unknown_method(method, known), code=Status.NOT_FOUND)
+        return {
+            **self._common("describe_response"),
+            "subject": method,
+            "signature": known[method].signature,
+            "description": known[method].description,
+            "schema": known[method].schema(),
+        }
+
     def drain(self, now: float) -> dict[str, object]:
         """Refuse new calls, finish those that are here, and stay, until `resume`."""
         self._check_drainable()
@@ -158,6 +172,26 @@ class Introspection:
 
 def _encoded(answer: Callable[[float], dict[str, object]]) -> ControlMethod:
     return lambda frames, now: msgspec.msgpack.encode(answer(now))
+
+
+class _Question(msgspec.Struct):
+    """The arguments of `mesh.describe`."""
+
+    method: str
+
+
+_read_question = msgspec.msgpack.Decoder(tuple[str] | _Question).decode
+
+
+def _asked(frames: Sequence[bytes]) -> str:
+    """Return the method that is asked about. Raises RemoteError if that cannot be read."""
+    try:
+        (body,) = frames
+        question = _read_question(body)
+    except (ValueError, msgspec.DecodeError):
+        text = "mesh.describe takes the full name of one method, such as 'calc.add'"
+        raise RemoteError(text, code=Status.INVALID_ARGUMENT) from None
+    return question.method if isinstance(question, _Question) else question[0]
 
 
 def _endpoint(full_name: str, stats: MethodStats) -> dict[str, object]:

@@ -65,9 +65,10 @@ def test_stats_begin_at_zero_and_tell_the_capacity(told: Introspection) -> None:
     assert (endpoint["num_requests"], endpoint["num_errors"], endpoint["average_processing_time"]) == (0, 0, 0)
 
 
-def ask(told: Introspection, method: str) -> Reply:
+def ask(told: Introspection, method: str, *arguments: object, body: bytes | None = None) -> Reply:
     """Ask the core, and return its answer."""
-    actions = told._core.handle(RequestReceived(b"client", encode([Call(1, method)], Limits())[0]), 101.0)
+    body = msgspec.msgpack.encode(arguments) if body is None else body
+    actions = told._core.handle(RequestReceived(b"client", encode([Call(1, method, body)], Limits())[0]), 101.0)
     [reply] = [action.record for action in actions if isinstance(action, Answer) and isinstance(action.record, Reply)]
     return reply
 
@@ -75,6 +76,37 @@ def ask(told: Introspection, method: str) -> Reply:
 def decoded(reply: Reply) -> Any:
     assert isinstance(reply.body, bytes)
     return msgspec.msgpack.decode(reply.body)
+
+
+@pytest.mark.parametrize("question", [["calc.add"], {"method": "calc.add"}])
+def test_a_method_is_described_with_its_schema(told: Introspection, question: object) -> None:
+    told.offer()
+    described = decoded(ask(told, "mesh.describe", body=msgspec.msgpack.encode(question)))
+    assert (described["type"], described["subject"]) == ("mesh.v1.describe_response", "calc.add")
+    assert (described["signature"], described["description"]) == (
+        "calc.add(a: int, b: int) -> int",
+        "Add two numbers.",
+    )
+    assert described["schema"]["arguments"]["properties"] == {"a": {"type": "integer"}, "b": {"type": "integer"}}
+    assert described["schema"]["result"] == {"type": "integer"}
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "message"),
+    [
+        (msgspec.msgpack.encode(["calc.ad"]), Status.NOT_FOUND, "unknown method calc.ad; nearest: calc.add"),
+        (msgspec.msgpack.encode([]), Status.INVALID_ARGUMENT, "mesh.describe takes the full name of one method"),
+        (msgspec.msgpack.encode([7]), Status.INVALID_ARGUMENT, "mesh.describe takes the full name of one method"),
+        (b"\xc1", Status.INVALID_ARGUMENT, "mesh.describe takes the full name of one method"),
+        (b"", Status.INVALID_ARGUMENT, "mesh.describe takes the full name of one method"),
+    ],
+)
+def test_what_cannot_be_described_is_said(told: Introspection, body: bytes, status: Status, message: str) -> None:
+    told.offer()
+    refused = ask(told, "mesh.describe", body=body)
+    assert refused.status == status
+    assert refused.detail is not None
+    assert refused.detail.message.startswith(message)
 
 
 def test_a_server_is_drained_and_taken_back(told: Introspection, caplog: pytest.LogCaptureFixture) -> None:
