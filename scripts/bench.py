@@ -1,10 +1,14 @@
 """How fast the mesh is, beside bare pyzmq loops measured in the same run.
 
     python -m scripts.bench [SECTION…] [--rounds N] [--seconds N] [--peers] [--quick] [--json] [--check]
+    python -m scripts.bench core --store
 
 Every measurement has fresh processes, servers and client apart. The contenders of a section take turns, round after
 round, and each round gives one ratio to its base: other work on the machine moves absolute numbers by a third, ratios
 much less. Shown are medians over all rounds, of ratios also the lowest and the highest.
+
+`core` counts instructions, which are the same on a noisy machine; --store writes them down, and --check tells whether
+they have grown since.
 
 Exit code 1: something could not be measured, or with --check a ratio missed its limit.
 """
@@ -19,6 +23,7 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from scripts.bench_core import store
 from scripts.bench_figures import BenchError, Effort, Figure, Sample, Section
 from scripts.bench_report import as_json, print_figures, print_section
 from scripts.bench_sections import SECTIONS
@@ -39,11 +44,14 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--quick", action="store_true", help="one short round: shows that it works, and no figures")
     parser.add_argument("--json", action="store_true", help="print a JSON object")
+    parser.add_argument("--store", action="store_true", help="count what `core` is compared with, and store it")
     parser.add_argument("--check", action="store_true", help="exit with 1 if a ratio misses its limit")
     given = parser.parse_args(argv)
     for name in given.sections:
         if name not in SECTIONS:
             parser.error(f"there is no section {name!r}; choose from {names}")
+    if given.store and given.sections != ["core"]:
+        parser.error("--store is for the section core alone: python -m scripts.bench core --store")
     if given.rounds < 1 or given.seconds <= 0:
         parser.error("--rounds takes a number from 1, --seconds one above 0")
     return given
@@ -77,6 +85,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     # What draws it by itself, from a thread, would disturb what is measured.
     progress = Progress(*columns, console=errors, auto_refresh=False, transient=True, disable=not errors.is_terminal)
     try:
+        if given.store:
+            print(store())
+            return 0
         for name in given.sections or SECTIONS:
             section = SECTIONS[name](effort)
             with progress:

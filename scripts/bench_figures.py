@@ -21,8 +21,9 @@ UNITS: dict[str, tuple[str, str]] = {
     "rss_mib": ("RSS MiB", "resident memory, mebibytes"),
     "wall_ms": ("wall ms", "milliseconds from the start of a program, or of a fault, to its end"),
     "events": ("events/s", "events that the cores of client and server handled a second"),
-    "blocks": ("blocks", "objects allocated per call and alive at its end"),
-    "instructions": ("instr/call", "instructions of the processor per call"),
+    "blocks": ("objects", "objects of which a call under way consists at its client"),
+    "allocations": ("allocs", "calls of Python's allocators per call"),
+    "instructions": ("instr", "instructions of the processor per call"),
 }
 """What is measured: the head of its column, and what it means."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from scripts.bench_calls import Calls, Servers
+from scripts.bench_core import core_section
 from scripts.bench_figures import Effort, Limit, Ratio, Section
 
 __all__ = ["SECTIONS"]
@@ -146,5 +147,6 @@ SECTIONS: dict[str, Callable[[Effort], Section]] = {
     "servers": _servers,
     "threads": _threads,
     "bodies": _bodies,
+    "core": core_section,
 }
 """Each makes its section."""
