@@ -1,14 +1,18 @@
-"""Contenders that make calls: how long one takes, how many a second, and what they cost both sides."""
+"""Contenders that make calls, or could: how long one takes, how many a second, and what they cost both sides."""
 
 from __future__ import annotations
 
+import time
 from contextlib import ExitStack
 from dataclasses import dataclass
 
 from scripts.bench_figures import Contender, Effort, Sample
 from scripts.bench_process import Worker
 
-__all__ = ["Calls", "Servers", "start"]
+__all__ = ["Calls", "Idle", "Servers"]
+
+_SETTLES_S = 1.0
+"""A client that has connected and called once is left alone for so long before it is weighed."""
 
 
 @dataclass(frozen=True)
@@ -20,7 +24,7 @@ class Servers:
     each: int = 1
 
 
-def start(stack: ExitStack, fleet: tuple[Servers, ...]) -> tuple[list[Worker], list[int]]:
+def _start(stack: ExitStack, fleet: tuple[Servers, ...]) -> tuple[list[Worker], list[int]]:
     """Start servers that end with the stack; return their processes and, in the same order, their ports."""
     workers = [
         stack.enter_context(Worker("serve", servers.kind, str(servers.each)))
@@ -46,10 +50,31 @@ class Calls:
     def _measure(self, seconds: float) -> Sample:
         with ExitStack() as stack:
             client = stack.enter_context(Worker("call", self.client))  # imports while the servers start
-            workers, ports = start(stack, self.servers)
+            workers, ports = _start(stack, self.servers)
             client.tell({"ports": ports, "in_flight": self.in_flight, "octets": self.octets, "seconds": seconds})
             client.hear()
             cpu_s = sum(worker.cpu_s() for worker in workers)
             found: dict[str, float] = client.hear()
             cpu_s = sum(worker.cpu_s() for worker in workers) - cpu_s
             return {**found, "server_cpu_us": cpu_s / found.pop("calls") * 1e6}
+
+
+@dataclass(frozen=True)
+class Idle:
+    """A client that is connected to servers and does nothing."""
+
+    client: str
+    servers: Servers
+
+    def contender(self, name: str) -> Contender:
+        """Return what weighs it."""
+        return Contender(name, self._measure)
+
+    def _measure(self) -> Sample:
+        with ExitStack() as stack:
+            client = stack.enter_context(Worker("idle", self.client))
+            _, ports = _start(stack, (self.servers,))
+            client.tell({"ports": ports})
+            client.hear()
+            time.sleep(_SETTLES_S)
+            return {"rss_mib": client.rss_mib()}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import threading
 import time
@@ -114,6 +113,7 @@ def from_threads(call: Callable[[], object], threads: int) -> Run:
 @contextlib.contextmanager
 def concurrently(connected: AbstractAsyncContextManager[Call], in_flight: int) -> Iterator[Run]:
     """Connect in a loop, and make calls from so many tasks."""
+    import asyncio  # not above: clients without it shall not weigh more for it
 
     async def ask(call: Call, until: float, tally: Tally) -> None:
         clock = time.perf_counter

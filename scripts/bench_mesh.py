@@ -1,15 +1,16 @@
-"""The mesh as it is measured: its public API, its defaults; only mDNS is off, the clients are given their servers."""
+"""The mesh as it is measured: its public API, its defaults; only mDNS is off, the clients are given their servers.
+
+`mesh` imports what is used: a client does not weigh what a server needs.
+"""
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack
 from typing import Any, TypeAlias
 
-from mesh import AsyncClient, AsyncServer, Request, Server, Service
-from mesh import Client as SyncClient
+import mesh
 from scripts.bench_load import HOST, METHOD, Call, Client, Load, Run, concurrently, endpoints, from_threads, one_by_one
 
 __all__ = ["CLIENTS", "SERVERS"]
@@ -20,11 +21,11 @@ _TIMEOUT_S = 30.0
 """For servers to come up, and for a call: a thousand of 1 MiB may be in flight."""
 
 
-def _inline(name: str = "echo") -> Service:
-    service = Service(name)
+def _inline(name: str = "echo") -> mesh.Service:
+    service = mesh.Service(name)
 
     @service.method(raw=True)
-    def echo(request: Request) -> list[bytes]:
+    def echo(request: mesh.Request) -> list[bytes]:
         return request.frames
 
     @service.method
@@ -34,44 +35,45 @@ def _inline(name: str = "echo") -> Service:
     return service
 
 
-def _coroutine() -> Service:
-    service = Service("echo")
+def _coroutine() -> mesh.Service:
+    service = mesh.Service("echo")
 
     @service.method(raw=True)
-    async def echo(request: Request) -> list[bytes]:
+    async def echo(request: mesh.Request) -> list[bytes]:
         return request.frames
 
     return service
 
 
-def _threaded() -> Service:
-    service = Service("echo", threads=4)
+def _threaded() -> mesh.Service:
+    service = mesh.Service("echo", threads=4)
 
     @service.method(raw=True)
-    def echo(request: Request) -> list[bytes]:
+    def echo(request: mesh.Request) -> list[bytes]:
         return request.frames
 
     return service
 
 
-def _port(server: Server | AsyncServer) -> int:
+def _port(server: mesh.Server | mesh.AsyncServer) -> int:
     return int(server.endpoints[0].rpartition(":")[2])
 
 
-def _serve(service: Service, announce: Announce) -> None:
+def _serve(service: mesh.Service, announce: Announce) -> None:
     """Serve from a thread."""
-    with Server(service, **_WHERE) as server:
+    with mesh.Server(service, **_WHERE) as server:
         announce([_port(server)])
         server.wait()
 
 
-def _serve_loop(servers: int, make: Callable[[int], Service], announce: Announce) -> None:
+def _serve_loop(servers: int, make: Callable[[int], mesh.Service], announce: Announce) -> None:
     """Serve in an asyncio loop, which many servers share."""
+    import asyncio
 
     async def main() -> None:
         async with AsyncExitStack() as stack:
             started = [
-                await stack.enter_async_context(AsyncServer(make(number), name=f"bench-{number}", **_WHERE))
+                await stack.enter_async_context(mesh.AsyncServer(make(number), name=f"bench-{number}", **_WHERE))
                 for number in range(servers)
             ]
             announce([_port(server) for server in started])
@@ -92,8 +94,8 @@ SERVERS: dict[str, Callable[[int, Announce], None]] = {
 
 
 @contextlib.contextmanager
-def _client(load: Load) -> Iterator[SyncClient]:
-    with SyncClient(endpoints(load), discover=False) as client:
+def _client(load: Load) -> Iterator[mesh.Client]:
+    with mesh.Client(endpoints(load), discover=False) as client:
         client.wait_for(len(load.ports), timeout=_TIMEOUT_S)
         yield client
 
@@ -120,7 +122,7 @@ def _typed(load: Load) -> Iterator[Run]:
 @contextlib.asynccontextmanager
 async def _connected(load: Load) -> AsyncIterator[Call]:
     body = load.body
-    async with AsyncClient(endpoints(load), discover=False) as client:
+    async with mesh.AsyncClient(endpoints(load), discover=False) as client:
         await client.wait_for(len(load.ports), timeout=_TIMEOUT_S)
         yield lambda: client.request(METHOD, body, timeout=_TIMEOUT_S)
 

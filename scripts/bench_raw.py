@@ -6,13 +6,13 @@ import contextlib
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from itertools import count
 from time import perf_counter
 
 import zmq
 
-from scripts.bench_load import HOST, Client, Load, Run, Tally, endpoints, from_threads, one_by_one
+from scripts.bench_load import HOST, Call, Client, Load, Run, Tally, concurrently, endpoints, from_threads, one_by_one
 
 __all__ = ["CLIENTS", "SERVERS"]
 
@@ -179,4 +179,32 @@ def _threads(load: Load) -> Iterator[Run]:
         yield from_threads(owner.call, load.in_flight)
 
 
-CLIENTS: dict[str, Client] = {"req": _req, "dealer": _dealer, "lean-dealer": _lean_dealer, "threads": _threads}
+@contextlib.asynccontextmanager
+async def _loop_connected(load: Load) -> AsyncIterator[Call]:
+    from zmq.asyncio import Context
+
+    body = load.body
+    with Context() as context, context.socket(zmq.DEALER) as socket:
+        socket.linger = 0
+        for endpoint in endpoints(load):
+            socket.connect(endpoint)
+
+        async def call() -> None:
+            await socket.send(body)
+            await socket.recv()
+
+        yield call
+
+
+def _loop(load: Load) -> contextlib.AbstractContextManager[Run]:
+    """A DEALER of zmq.asyncio, one call after the other."""
+    return concurrently(_loop_connected(load), 1)
+
+
+CLIENTS: dict[str, Client] = {
+    "req": _req,
+    "dealer": _dealer,
+    "lean-dealer": _lean_dealer,
+    "threads": _threads,
+    "loop": _loop,
+}

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from scripts.bench_calls import Calls, Servers
+from scripts.bench_calls import Calls, Idle, Servers
 from scripts.bench_core import core_section
+from scripts.bench_failover import failover_section
 from scripts.bench_figures import Effort, Limit, Ratio, Section
+from scripts.bench_start import start_section
 
 __all__ = ["SECTIONS"]
 
@@ -36,16 +38,18 @@ def _sync(effort: Effort) -> Section:
 
 
 def _async(effort: Effort) -> Section:
-    request = "AsyncClient.request"
+    request, loop = "AsyncClient.request", "raw DEALER of zmq.asyncio"
     return Section(
         "async",
         (
             Calls("raw.req", _REP).contender(_RAW_CALL, effort),
+            Calls("raw.loop", _ROUTER).contender(loop, effort),
             Calls("mesh.async", _MESH).contender(request, effort),
         ),
         (
             Ratio(request, _RAW_CALL, "p50_us", Limit(at_most=1.35)),
             Ratio(request, _RAW_CALL, "p99_us", base_key="p50_us"),
+            Ratio(request, loop, "p50_us"),
         ),
     )
 
@@ -139,6 +143,44 @@ def _bodies(effort: Effort) -> Section:
     )
 
 
+def _memory(effort: Effort) -> Section:
+    numbers = (1, 100, effort.many)
+    kinds = {
+        ("raw DEALER", "Client"): ("raw.dealer", "mesh.sync", numbers),
+        ("raw DEALER of zmq.asyncio", "AsyncClient"): ("raw.loop", "mesh.async", (100,)),
+    }
+    contenders, ratios = [], []
+    for (base, ours), (base_client, client, counts) in kinds.items():
+        for count in counts:
+            servers = f"{count} server{'s' * (count > 1)}"
+            contenders.append(Idle(base_client, Servers("raw.router", each=count)).contender(f"{base}, {servers}"))
+            contenders.append(Idle(client, Servers("mesh.many", each=count)).contender(f"{ours}, {servers}"))
+            limit = Limit(at_most=1.4) if count == 100 else None
+            ratios.append(Ratio(f"{ours}, {servers}", f"{base}, {servers}", "rss_mib", limit))
+    return Section("memory", tuple(contenders), tuple(ratios))
+
+
+def _known(effort: Effort) -> Section:
+    called = 10
+    many = f"{effort.many} servers known, {called} called"
+    fleets = {
+        "1 server": (Servers("mesh.many"),),
+        f"{called} servers": (Servers("mesh.many", each=called),),
+        many: (Servers("mesh.many", each=called), Servers("mesh.others", each=effort.many - called)),
+    }
+    contenders, ratios = [], []
+    for in_flight in (1, 64):
+        names = {fleet: f"{fleet}, {in_flight} in flight" for fleet in fleets}
+        contenders += [
+            Calls("mesh.async", fleets[fleet], in_flight).contender(names[fleet], effort) for fleet in fleets
+        ]
+        one, few, all_ = names.values()
+        ratios.append(Ratio(few, one, "client_cpu_us"))
+        ratios.append(Ratio(all_, one, "client_cpu_us", Limit(at_most=1.3)))
+        ratios.append(Ratio(all_, few, "client_cpu_us"))
+    return Section("known", tuple(contenders), tuple(ratios))
+
+
 SECTIONS: dict[str, Callable[[Effort], Section]] = {
     "sync": _sync,
     "async": _async,
@@ -147,6 +189,10 @@ SECTIONS: dict[str, Callable[[Effort], Section]] = {
     "servers": _servers,
     "threads": _threads,
     "bodies": _bodies,
+    "memory": _memory,
+    "known": _known,
+    "start": start_section,
+    "failover": failover_section,
     "core": core_section,
 }
 """Each makes its section."""

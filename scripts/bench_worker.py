@@ -1,7 +1,8 @@
-"""One process of a measurement: servers of one kind, or a client of one kind that makes calls.
+"""One process of a measurement: servers of one kind, or a client of one kind that makes calls or does nothing.
 
     python -m scripts.bench_worker serve KIND [COUNT]      # prints its ports, ends when its input does
     echo '{"ports": [5555], "in_flight": 64}' | python -m scripts.bench_worker call KIND
+    echo '{"ports": [5555]}' | python -m scripts.bench_worker idle KIND     # connects, calls once, and stays
 
 KIND is a key of SERVERS or CLIENTS of one of the modules of contenders: `raw.router`, `mesh.async`. So one contender
 can be looked at by itself, with a profiler in front of it.
@@ -12,6 +13,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import resource
 import sys
 import threading
 import time
@@ -23,6 +25,8 @@ __all__: list[str] = []
 
 _WARM_UP = 0.25
 """Share of the time of a measurement that is spent before it."""
+_ONCE_S = 0.0001
+"""Enough for one call."""
 
 
 def _find(table: str, kind: str) -> Any:
@@ -56,11 +60,23 @@ def _call(kind: str) -> None:
         print(json.dumps(found), flush=True)
 
 
+def _idle(kind: str) -> None:
+    load = Load(**json.loads(sys.stdin.readline()))
+    with _find("CLIENTS", kind)(load) as run:
+        run(_ONCE_S)
+        print(json.dumps("idle"), flush=True)
+        sys.stdin.read()
+
+
 def main() -> None:
     """Do what the arguments say."""
     what, kind, *rest = sys.argv[1:]
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # a thousand servers need some thousands
     if what == "serve":
         _serve(kind, int(rest[0]) if rest else 1)
+    elif what == "idle":
+        _idle(kind)
     else:
         _call(kind)
 
