@@ -393,7 +393,8 @@ class ServerCore:
         if event.status:
             stats.errors += 1
             if event.detail is not None:
-                stats.last_error = f"{event.detail.type}: {event.detail.message}"[:200]
+                kind = event.detail.type or Status(event.status).name
+                stats.last_error = f"{kind}: {event.detail.message}"[:200]
         self._done(event, now)
 
     def _answer_over_limit(self, method: str, body: Body) -> Detail | None:

@@ -140,6 +140,9 @@ def test_the_error_of_a_handler_is_counted_and_sent(server: Server) -> None:
     assert (server.last.status, server.last.detail) == (2, Detail(type="ZeroDivisionError", message="by zero"))
     stats = server.core.stats["calc.add"]
     assert (stats.errors, stats.last_error) == (1, "ZeroDivisionError: by zero")
+    server.send(Call(2, "calc.add"))
+    server.give(b"", Status.NOT_FOUND, Detail(message="no such order"))
+    assert (stats.errors, stats.last_error) == (2, "NOT_FOUND: no such order")  # the handler chose the status
 
 
 def test_calls_of_several_clients_with_equal_ids_do_not_mix(server: Server) -> None:
