@@ -49,7 +49,7 @@ def test_each_command_has_a_help_with_the_exit_codes(run: Run, name: str) -> Non
     ("words", "sentence"),
     [
         (["cal"], "there is no command 'cal'; did you mean 'call'?"),
-        (["xyz"], "there is no command 'xyz'; choose one of serve, call, ls, ping, advertise, completion, top"),
+        (["xyz"], f"there is no command 'xyz'; choose one of {', '.join(COMMANDS)}, top"),
         (["--frob"], "unrecognized arguments: --frob; 'mesh --help' says what can be given"),
         (["call"], "the following arguments are required: METHOD; " + MORE),
         (
