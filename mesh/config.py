@@ -74,7 +74,7 @@ class ClientConfig:
     """The same for a method that was never answered yet."""
     attempt_patience: float = 10.0
     """An attempt at a server that answers PINGs but not the call is moved after this many times the
-    adaptive attempt time; it grows with every move of the call."""
+    adaptive attempt time; longer from its third attempt on."""
     attempt_patience_min_s: float = 1.0
     """Never moved from such a server before this, whatever the adaptive time."""
     window_max: int = 512

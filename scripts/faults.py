@@ -20,6 +20,7 @@ from rich.console import Console
 from mesh import MeshError
 from scripts.faults_discovery import discover_many, discover_one
 from scripts.faults_outage import FREEZE, KILL, RESTART, Setting, outage
+from scripts.faults_partition import partitions
 from scripts.faults_report import Finding, Report, Result, as_json, print_report
 from scripts.faults_slow import all_slow, flapping, overload, slow_one
 from scripts.faults_soak import soak
@@ -50,6 +51,7 @@ EXPERIMENTS: dict[str, Callable[[argparse.Namespace], Result]] = {
     "all-slow": lambda given: all_slow(),
     "overload": lambda given: overload(),
     "flapping": lambda given: flapping(),
+    "partition": lambda given: partitions(given.trials, given.seed),
     "soak": lambda given: soak(given.seconds, given.seed),
 }
 _ALL = "all"
@@ -61,7 +63,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"what to do to them (default: {_ALL}): {names}")
     parser.add_argument("--trials", type=int, default=4, help="faults of each kind (default: 4)")
     parser.add_argument("--seconds", type=float, default=60.0, help="length of the soak (default: 60)")
-    parser.add_argument("--seed", type=int, default=1, help="of the soak (default: 1)")
+    parser.add_argument("--seed", type=int, default=1, help="of the soak and of the partitions (default: 1)")
     parser.add_argument("--json", action="store_true", help="print a JSON object; the tables go to standard error")
     given = parser.parse_args()
     for name in given.names:

@@ -351,14 +351,15 @@ class Dispatcher:
         return now + _RECHECK_S + (now - call.sent_at) / 4
 
     def _patience_until(self, call: PendingCall) -> float:
-        """Return when even a server that answers PINGs loses this call: longer with every attempt.
+        """Return when even a server that answers PINGs loses this call: later with each attempt from the third on.
 
         At the latest while there is time for one more attempt, if this one has had as much.
         """
         config, profile = self._config, call.profile
         assert profile is not None, "set when the call was requested"
         bound_s = max(config.attempt_min_s, profile.bound_s())
-        patience_s = max(bound_s * config.attempt_patience, config.attempt_patience_min_s) * call.attempts
+        patience_s = max(bound_s * config.attempt_patience, config.attempt_patience_min_s)
+        patience_s *= max(1, call.attempts - 1)
         last_chance_s = call.deadline - call.sent_at - bound_s
         if last_chance_s > bound_s:
             patience_s = min(patience_s, last_chance_s)

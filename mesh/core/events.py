@@ -21,6 +21,7 @@ __all__ = [
     "CallRequested",
     "ClientEvent",
     "LinkDown",
+    "LinkReached",
     "LinkUp",
     "PeerAdded",
     "PeerRemoved",
@@ -33,6 +34,12 @@ __all__ = [
     "Tick",
     "WatchRequested",
 ]
+
+
+class LinkReached(msgspec.Struct, frozen=True, gc=False):
+    """Somebody has taken this connection (TCP); its handshake may yet need time."""
+
+    conn_id: int
 
 
 class LinkUp(msgspec.Struct, frozen=True, gc=False):
@@ -105,6 +112,7 @@ ClientEvent: TypeAlias = (
     PeerAdded
     | PeerUpdated
     | PeerRemoved
+    | LinkReached
     | LinkUp
     | LinkDown
     | Received

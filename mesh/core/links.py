@@ -19,7 +19,7 @@ from mesh.core.routing import ANY, NONE, READY, SECOND, Pools
 from mesh.core.wire import Hello, Ping, Pong, ServerState
 
 if TYPE_CHECKING:
-    from discovery.model import Peer
+    from discovery.model import Address, Peer
     from mesh.config import ClientConfig
     from mesh.core.calls import PendingCall, Watch
     from mesh.core.outliers import Outliers
@@ -32,6 +32,11 @@ _PINGS_KEPT = 16
 _RECYCLE_MISSES = 12
 """A dead connection that holds no call is dialled anew after so many unanswered PINGs."""
 _HANDICAP = 8.0
+_REDIALS = 4
+"""A server that is known is dialled so often within the time of one dial, as long as nobody takes the connection: the
+kernel repeats what was lost in a cut network after 1 s, then 2, 4 (RFC 6298), and the heal is to be noticed sooner."""
+_REDIAL_PAUSE_S = 0.02
+"""Between two such dials of all servers together: fifty a second."""
 _STEADY_S = 1.0
 """A connection that lasted for so long was no failure; one that breaks when it is made is dialled less often."""
 _STRANGERS_FEW = 64
@@ -66,6 +71,7 @@ class Links:
         self._conn_ids = 0
         self._nonces = 0
         self._search_at = 0.0
+        self._redial_at = 0.0
         self._outliers = outliers
         self._warm_step_s = config.slow_start_s / 3.0
         self.late: bool = False
@@ -114,6 +120,14 @@ class Links:
 
     # -- what the transport says
 
+    def reached(self, conn_id: int, now: float) -> None:
+        """Somebody has taken the connection: its handshake gets the whole time of a dial."""
+        conn = self.conns.get(conn_id)
+        if conn is not None and conn.state is State.CONNECTING and not conn.reached:
+            conn.reached = True
+            conn.server.unheard = False
+            self._timers.set(conn, now + self._config.dial_timeout_s)
+
     def up(self, conn_id: int, now: float) -> None:
         """The handshake is done: ask for a sign of life. A REP server cannot be asked; its handshake has to do."""
         conn = self.conns.get(conn_id)
@@ -129,8 +143,18 @@ class Links:
     def down(self, conn_id: int, why: str, unsent: tuple[int, ...], now: float) -> None:
         """The transport has lost a connection, or could not make it."""
         conn = self.conns.get(conn_id)
-        if conn is not None:
-            self._gone(conn, why, unsent, now)
+        if conn is None:
+            return
+        server = conn.server
+        if conn.state is State.CONNECTING and server.unheard and conn.address in server.addresses:
+            # After silence this is rather the kernel's word than the host's: it has asked three times who has the
+            # address (EHOSTUNREACH, which libzmq does not tell from a refusal), and asks again for the next dial.
+            server.unheard = False
+            self._remove(conn)
+            self._connect(server, conn.address, conn.sought_at, now)
+            return
+        refused = conn.state is State.CONNECTING and now - conn.dialled_at < self._config.dial_timeout_s / 2
+        self._gone(conn, why, unsent, now, refused=refused)
 
     # -- what the server says
 
@@ -142,7 +166,8 @@ class Links:
         if conn.state is State.SUSPECT or conn.state is State.DEAD:
             if conn.state is State.DEAD:
                 self._search(now)
-                self._slow_start(conn.server, now)
+                conn.server.latency_s = 0.0
+                self._begin_slowly(conn, now)
                 conn.pings.clear()  # their answers would say how long it was dead, not how long a round trip takes
             conn.state = next_state(conn.state, Sign.LIFE)
             conn.misses = 0
@@ -214,6 +239,11 @@ class Links:
 
     def timer(self, conn: Connection, now: float) -> None:
         """The deadline of a connection has come."""
+        if conn.state is State.CONNECTING and not conn.reached:
+            conn.server.unheard = True
+            if now < conn.sought_at + self._config.dial_timeout_s:
+                self._redial(conn, now)
+                return
         if conn.state is State.CONNECTING or conn.state is State.PROVING:
             stage = "no connection" if conn.state is State.CONNECTING else "connected, but no PONG"
             self._disconnect(conn)
@@ -285,6 +315,12 @@ class Links:
             self._arm(server)
             self.place(server, now)
 
+    def _begin_slowly(self, conn: Connection, now: float) -> None:
+        """The server is new, or back: what its silence said of its latency is forgotten, by whoever calls this."""
+        server = conn.server
+        server.latency_s = server.latency_s or max(conn.rtt.value_s, self._usual_latency_s(server))
+        self._slow_start(server, now)
+
     def _slow_start(self, server: Server, now: float) -> None:
         """Let its share of the calls grow from an eighth, in three steps."""
         if self._warm_step_s > 0:
@@ -337,15 +373,30 @@ class Links:
                 if holder.server.identity:
                     self._roster.adopt(address, server, holder.server)
                 continue
-            self._conn_ids += 1
-            conn = Connection(self._conn_ids, server, address, server.proto, now)
-            self.conns[conn.conn_id] = conn
-            server.conns[conn.conn_id] = conn
-            self._roster.claims[address] = conn
-            self._out.append(Connect(conn.conn_id, address, server.proto))
-            self._timers.set(conn, now + self._config.dial_timeout_s)
+            self._connect(server, address, now, now)
         if not server.conns and server.addresses:
             self._displaced(server, "another server holds its address", now)
+
+    def _connect(self, server: Server, address: Address, sought_at: float, now: float) -> None:
+        self._conn_ids += 1
+        conn = Connection(self._conn_ids, server, address, sought_at, now)
+        self.conns[conn.conn_id] = conn
+        server.conns[conn.conn_id] = conn
+        self._roster.claims[address] = conn
+        self._out.append(Connect(conn.conn_id, address, server.proto))
+        until = sought_at + self._config.dial_timeout_s
+        if server.rtt_s:
+            until = min(until, now + max(self._config.dial_timeout_s / _REDIALS, 2.0 * server.rtt_s))
+        self._timers.set(conn, until)
+
+    def _redial(self, conn: Connection, now: float) -> None:
+        """Nobody has answered yet where a server used to be: ask again, instead of leaving that to the kernel."""
+        if now < self._redial_at:
+            self._timers.set(conn, conn.sought_at + self._config.dial_timeout_s)
+            return
+        self._redial_at = now + _REDIAL_PAUSE_S
+        self._close(conn)
+        self._connect(conn.server, conn.address, conn.sought_at, now)
 
     def _proven(self, conn: Connection, now: float) -> None:
         server = conn.server
@@ -367,12 +418,12 @@ class Links:
         server.active = conn
         if server.fell_silent:
             server.fell_silent = False
+            server.latency_s = 0.0
             self._search(now)
         if server.boot != conn.boot:
             server.boot = conn.boot
             server.failing = server.ejected_until = server.ejected_s = 0.0
-        server.latency_s = server.latency_s or max(conn.rtt.value_s, self._usual_latency_s(server))
-        self._slow_start(server, now)
+        self._begin_slowly(conn, now)
         if server.proto != MESH:
             server.tells_window(min(self._config.window_max, _PLAIN_WINDOW))
         if conn.proto != REP:
@@ -396,12 +447,13 @@ class Links:
                 return ready.servers[int(self._rng.random() * len(ready))].latency_s
         return 0.0
 
-    def _gone(self, conn: Connection, why: str, unsent: tuple[int, ...], now: float) -> None:
+    def _gone(self, conn: Connection, why: str, unsent: tuple[int, ...], now: float, *, refused: bool = False) -> None:
         server = conn.server
         was = conn.state
-        refused = was is State.CONNECTING and now - conn.dialled_at < self._config.dial_timeout_s / 2
         self._remove(conn)
         server.failure = server.tried[conn.address] = why
+        if conn.rtt.count:
+            server.rtt_s = conn.rtt.bound_s()
         if was is not State.CONNECTING and now - conn.dialled_at >= _STEADY_S:
             server.failures = 0
         if server.active is conn:
@@ -416,7 +468,7 @@ class Links:
         if refused:  # nobody listens there any more: what ran there ended with its process
             self.on_forgotten(server, now)
         if server.records:
-            self._rest(server, why, conn.dialled_at if was is State.CONNECTING else now)
+            self._rest(server, why, conn.sought_at if was is State.CONNECTING else now)
         else:
             self._forget(server, now)
 

@@ -53,20 +53,26 @@ class Connection:
         "pings",
         "pong_deadline",
         "proto",
+        "reached",
         "rtt",
         "server",
+        "sought_at",
         "state",
         "timer_at",
     )
 
-    def __init__(self, conn_id: int, server: Server, address: Address, proto: str, now: float) -> None:
+    def __init__(self, conn_id: int, server: Server, address: Address, sought_at: float, now: float) -> None:
         self.conn_id: int = conn_id
         self.server: Server = server
         self.address: Address = address
         self.endpoint: str = f"tcp://{address}"
-        self.proto: str = proto
+        self.proto: str = server.proto
         self.state: State = State.CONNECTING
         self.dialled_at: float = now
+        self.sought_at: float = sought_at
+        """When the address was dialled first, if nobody has answered there since."""
+        self.reached: bool = False
+        """Somebody has taken the TCP connection."""
         self.heard_at: float = now
         self.inflight: dict[int, PendingCall] = {}
         """Calls that this server holds, oldest first."""
@@ -151,10 +157,12 @@ class Server:
         "readmitted_at",
         "realm_note",
         "records",
+        "rtt_s",
         "server_state",
         "services",
         "timer_at",
         "tried",
+        "unheard",
         "version",
         "warmer_at",
         "_window_grows_at",
@@ -203,13 +211,17 @@ class Server:
         self.boot: int = 0
         """Boot id of the process that was there last."""
         self.handicap: float = 1.0
-        """Factor of its cost while it starts slowly."""
+        """How many times as much it costs while it starts slowly; one choice in so many looks away."""
         self.warmer_at: float = 0.0
         """When the handicap shrinks; 0 without one."""
         self.dial_at: float = 0.0
         """When to dial again; 0 while there is a connection."""
+        self.rtt_s: float = 0.0
+        """Within which nearly every PING of its last connection was answered; 0 before there was one."""
         self.failures: int = 0
         """Dials in a row that came to nothing."""
+        self.unheard: bool = False
+        """Nobody took the connection of its last dial, and nobody refused it."""
         self.failure: str = ""
         """Why the last connection ended."""
         self.realm_note: str = ""

@@ -5,7 +5,8 @@ push-back under way. Suspects form a second choice, and one that drains does so 
 and leaving a pool is O(1), and so is choosing.
 The better of two random servers is the one with the smaller (calls in flight + 1) x smoothed latency
 (Mitzenmacher 2001; Finagle's p2c with peak EWMA). In flight is what the server last said that it has from everybody, or
-what it has of ours if that is more. A server that has just come costs more at first (slow start).
+what it has of ours if that is more. A server that has just come costs more at first, but for one choice of eight, then
+four, then two (slow start): by its cost alone it would get nothing as long as the others have little to do.
 """
 
 from __future__ import annotations
@@ -101,7 +102,7 @@ def _cost(server: Server) -> float:
     if conn is None:
         return _INFINITE
     ours, load = len(conn.inflight), server.load
-    return ((ours if ours > load else load) + 1) * (server.latency_s + 1e-6) * server.handicap
+    return ((ours if ours > load else load) + 1) * (server.latency_s + 1e-6)
 
 
 def choose(servers: list[Server], rng: random.Random) -> Server:
@@ -114,7 +115,11 @@ def choose(servers: list[Server], rng: random.Random) -> Server:
     if second >= first:
         second += 1
     chosen, other = servers[first], servers[second]
-    if _cost(chosen) > _cost(other):
+    cost, cost_of_other = _cost(chosen), _cost(other)
+    if chosen.handicap != other.handicap and rng.random() * max(chosen.handicap, other.handicap) >= 1.0:
+        cost *= chosen.handicap
+        cost_of_other *= other.handicap
+    if cost > cost_of_other:
         chosen, other = other, chosen
     conn = other.active
     if conn is not None and not conn.inflight:

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from mesh.core.actions import ClientAction, Connect, Disconnect, Finish, Notice, Search, Send, SendFrames
-from mesh.core.events import ClientEvent, LinkDown, LinkUp, Received, Tick
+from mesh.core.events import ClientEvent, LinkDown, LinkReached, LinkUp, Received, Tick
 from mesh.core.wire import Call, Record, encode
 from mesh.io.context import check_process, process_mark
 from mesh.io.link import ClientLink, LinkEvent, Sent
@@ -130,7 +130,9 @@ class ClientEngine:
         """
         if monitors:
             for conn_id, kind, why in self._link.events():
-                if kind is LinkEvent.UP:
+                if kind is LinkEvent.REACHED:
+                    self.feed(LinkReached(conn_id))
+                elif kind is LinkEvent.UP:
                     self.feed(LinkUp(conn_id))
                 else:
                     self._take_what_came_before()

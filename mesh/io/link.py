@@ -63,8 +63,10 @@ class Sent(enum.Enum):
 class LinkEvent(enum.Enum):
     """What the transport says of a connection."""
 
-    UP = 0
-    DOWN = 1
+    REACHED = 0
+    """Somebody has taken the TCP connection."""
+    UP = 1
+    DOWN = 2
 
 
 def _send(sock: _Socket, first: bytes | None, frames: Sequence[bytes]) -> Sent:
@@ -328,9 +330,11 @@ class ClientLink:
                     continue
                 conn_id = owner or self._by_endpoint.get(event["endpoint"], 0)
                 self._dialling.pop(conn_id, None)
-                if not conn_id or kind == zmq.EVENT_CONNECTED:
+                if not conn_id:
                     continue
-                if kind == zmq.EVENT_HANDSHAKE_SUCCEEDED:
+                if kind == zmq.EVENT_CONNECTED:
+                    yield conn_id, LinkEvent.REACHED, ""
+                elif kind == zmq.EVENT_HANDSHAKE_SUCCEEDED:
                     yield conn_id, LinkEvent.UP, ""
                 elif kind == zmq.EVENT_DISCONNECTED:
                     yield conn_id, LinkEvent.DOWN, "disconnected"

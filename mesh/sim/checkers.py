@@ -151,17 +151,20 @@ def failures(world: World) -> list[str]:
 def delays(world: World) -> list[str]:
     """While a server is well all the time, a call that may be repeated takes half of its time at most.
 
+    Where servers are slow, add what such a one takes for a call: it answers PINGs, and may be about to answer.
     Where servers lie, only its deadline holds: one that answers PINGs and no calls keeps each call for seconds.
     """
     if world.faults.lie is not None:
         return []
     history = world.history
+    slow_s = world.handlers.takes.mean_s * world.faults.slow_factor if world.faults.slow is not None else 0.0
     found = []
     for ended in history.ended:
         asked = history.asked[ended.call]
-        if ended.took_s > _WELL * asked.timeout_s and not asked.once:
+        most_s = _WELL * asked.timeout_s + slow_s
+        if ended.took_s > most_s and not asked.once:
             took_s = ended.took_s - history.away_s(_client_of(ended.call), asked.at, ended.at)
-            if took_s > _WELL * asked.timeout_s:
+            if took_s > most_s:
                 found.append(f"{ended.call} took {took_s:.3f} s of {asked.timeout_s:g} s")
     return found
 

@@ -14,7 +14,7 @@ from mesh.config import ClientConfig
 from mesh.core.actions import ClientAction, Connect, Disconnect, Finish, Notice, Search, Send
 from mesh.core.calls import PendingCall, Watch
 from mesh.core.client import ClientCore
-from mesh.core.events import ClientEvent, LinkDown, LinkUp, Received, Tick
+from mesh.core.events import ClientEvent, LinkDown, LinkReached, LinkUp, Received, Tick
 from mesh.core.wire import Call, Cancel, Record, encode
 from mesh.sim.history import History, Written
 from mesh.sim.link import Link
@@ -121,6 +121,10 @@ class SimClient:
         return outbox is not None and outbox.link.server is not None
 
     # -- what the network says
+
+    def link_reached(self, conn_id: int) -> None:
+        """The server's kernel has taken the connection."""
+        self.turn(LinkReached(conn_id))
 
     def link_up(self, conn_id: int) -> None:
         """The handshake is done."""

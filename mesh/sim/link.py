@@ -34,6 +34,9 @@ class ClientEnd(Protocol):
 
     process: Process
 
+    def link_reached(self, conn_id: int) -> None:
+        """The server's kernel has taken the connection."""
+
     def link_up(self, conn_id: int) -> None:
         """The handshake is done."""
 
@@ -154,7 +157,7 @@ class Link:
         elif process.alive and not process.stopped:
             self._read_by_client(item)
         else:
-            process.deliver(UP if item is Mark.UP else MESSAGE, self._read_by_client, item)
+            process.deliver(UP if isinstance(item, Mark) else MESSAGE, self._read_by_client, item)
 
     def _read_by_client(self, item: Item) -> None:
         if not isinstance(item, Mark):
@@ -163,4 +166,5 @@ class Link:
             if self.sound:
                 self.client.receive(self.conn_id, item)
         elif self.sound and self.open:
-            self.client.link_up(self.conn_id)
+            tell = self.client.link_reached if item is Mark.REACHED else self.client.link_up
+            tell(self.conn_id)

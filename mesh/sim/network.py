@@ -117,6 +117,7 @@ class VirtualNetwork:
         link.server = server
         for host in link.up.way:
             self._links.setdefault(host, {})[link] = None  # its client may have given it up, and left it out
+        link.down.launch(Mark.REACHED)
         server.process.deliver(MESSAGE, self._shake_hands, link)
 
     def _shake_hands(self, link: Link) -> None:

@@ -26,6 +26,7 @@ class Mark(enum.Enum):
     """What travels on a wire beside messages."""
 
     SYN = "syn"
+    REACHED = "reached"
     UP = "up"
     END = "end"
 

@@ -84,7 +84,7 @@ class World:
         )
         self.hub: Hub = Hub(self.clock, rng_hub, self.faults.repeat)
         self._chaos = Chaos(self, self.faults, rng_chaos)
-        self._handlers = handlers or Handlers()
+        self.handlers: Handlers = handlers or Handlers()
         self.servers: dict[str, SimServer] = {}
         self.clients: dict[str, SimClient] = {}
         self.recovered_s: float = 0.0
@@ -109,7 +109,7 @@ class World:
             self.network,
             self.hub,
             self.server_config,
-            handlers or self._handlers,
+            handlers or self.handlers,
             random.Random(self._rng_servers.getrandbits(64)),
             self.history,
         )

@@ -22,7 +22,11 @@ class End:
     def __init__(self, name: str, clock: VirtualClock) -> None:
         self.process = Process(name, clock)
         self.seen: list[str] = []
+        self.reached: list[int] = []
         self.links: list[Link] = []
+
+    def link_reached(self, conn_id: int) -> None:
+        self.reached.append(conn_id)
 
     def link_up(self, conn_id: int) -> None:
         self.seen.append("up")
@@ -129,7 +133,7 @@ def test_stopped_server_takes_connections_and_shakes_hands_on_thaw(wiring: Wirin
     wiring.server.process.stop()
     wiring.dial()
     wiring.pass_s(5.0)
-    assert wiring.client.seen == []
+    assert (wiring.client.reached, wiring.client.seen) == ([1], [])
     wiring.server.process.thaw()
     wiring.pass_s(0.1)
     assert wiring.client.seen == ["up"]

@@ -9,7 +9,7 @@ import pytest
 from discovery.model import Address, PeerAdded, PeerRemoved, PeerUpdated
 from mesh.config import ClientConfig
 from mesh.core.actions import Connect, Disconnect, Finish, Search, Send
-from mesh.core.events import LinkDown, LinkUp, Received
+from mesh.core.events import LinkDown, LinkReached, LinkUp, Received
 from mesh.core.wire import Call, Hello, Ping, Pong, Record, encode
 from tests.unit.mesh.core.harness import Client, assert_quiet, match, peer
 
@@ -206,6 +206,67 @@ def test_a_lost_link_is_dialled_again_under_a_new_id(client: Client) -> None:
     client.advance(0.1)
     assert client.state("a") == "alive"
     assert far.conn_id > first
+
+
+def cut_off(client: Client, *names: str, rtt_s: float = 0.001) -> None:
+    """Have servers be met, and then be lost in a network that lets nothing through any more."""
+    fars = [client.join(name) for name in names]
+    for far in fars:
+        far.rtt_s = rtt_s
+    client.advance(3.0)
+    for far in fars:
+        far.frozen = True
+        far.down("disconnected")
+    client.actions.clear()
+
+
+def test_a_server_that_is_known_is_dialled_again_before_the_kernel_would(client: Client) -> None:
+    cut_off(client, "a")
+    client.advance(5.0)
+    assert 18 <= len(client.took(Connect)) <= 22, "four times a second"
+    assert len(client.conns) == 1
+    [view] = client.core.views(client.now)
+    assert view.note == "no connection within 1 s"
+
+
+def test_whoever_takes_the_connection_of_a_dial_gets_the_whole_time_for_its_handshake(client: Client) -> None:
+    cut_off(client, "a")
+    client.advance(0.06)  # the first pause
+    [conn_id] = client.conns
+    client.advance(0.1)
+    client.feed(LinkReached(conn_id))
+    client.advance(0.9)
+    assert list(client.conns) == [conn_id]
+    client.feed(LinkUp(conn_id))
+    assert client.took(Send)[-1] == Send(conn_id, match(Ping, hello=True))
+
+
+def test_a_refusal_after_silence_may_be_the_kernel_that_found_no_host_and_is_believed_the_second_time(
+    client: Client,
+) -> None:
+    cut_off(client, "a")
+    client.advance(0.8)
+    [conn_id] = client.conns
+    client.feed(LinkDown(conn_id, "connection refused"))
+    [conn_id] = client.conns
+    client.feed(LinkDown(conn_id, "connection refused"))
+    assert not client.conns
+    [view] = client.core.views(client.now)
+    assert view.note == "connection refused"
+
+
+def test_a_server_is_not_dialled_again_before_its_answer_could_be_there(client: Client) -> None:
+    cut_off(client, "a", rtt_s=0.3)
+    client.advance(5.0)
+    assert len(client.took(Connect)) <= 8
+
+
+def test_many_servers_that_are_cut_off_are_not_dialled_at_every_moment(client: Client) -> None:
+    cut_off(client, *[f"server{number}" for number in range(100)])
+    client.advance(2.0)
+    client.actions.clear()
+    client.advance(4.0)
+    assert len(client.took(Connect)) <= 4 * (100 + 50) + 50, "each once a second, and fifty more for all"
 
 
 def test_a_vanished_record_does_not_take_down_a_server_that_answers(client: Client) -> None:

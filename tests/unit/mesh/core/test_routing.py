@@ -15,7 +15,7 @@ def server(name: str, latency_s: float = 0.001, in_flight: int = 0) -> Server:
     """Return a server with a connection that holds so many calls."""
     made = Server(name, ("calc",), MESH, 512)
     made.latency_s = latency_s
-    made.active = Connection(1, made, Address("10.0.0.1", 1), MESH, 0.0)
+    made.active = Connection(1, made, Address("10.0.0.1", 1), 0.0, 0.0)
     made.active.inflight = {number: PendingCall("m", b"", 0, 0.0, 0.0) for number in range(in_flight)}
     return made
 
@@ -82,6 +82,18 @@ def test_a_server_that_was_slow_once_is_asked_again_and_a_slow_one_hardly_ever()
             asked += chosen is other
             chosen.took(answers_s if chosen is other else 0.001, now=0.0)
         assert least < asked / 5000 < most
+
+
+def test_a_server_that_starts_slowly_gets_an_eighth_of_its_share_even_if_nobody_has_anything_to_do() -> None:
+    rng = random.Random(1)
+    old, new = server("old"), server("new", latency_s=0.0005)
+    new.handicap = 8.0
+    asked = 0
+    for _ in range(4000):
+        chosen = choose([old, new], rng)
+        asked += chosen is new
+        chosen.took(0.0005 if chosen is new else 0.001, now=0.0)
+    assert 0.10 < asked / 4000 < 0.15
 
 
 def test_what_a_server_has_from_others_counts_as_much_as_what_it_has_of_ours() -> None:

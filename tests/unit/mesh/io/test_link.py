@@ -122,6 +122,12 @@ def test_an_event_that_comes_before_the_first_look_wakes(dialler: Dialler) -> No
         dialler.wait_for(1, LinkEvent.UP)
 
 
+def test_whoever_takes_a_connection_and_says_nothing_is_told_from_nobody(dialler: Dialler) -> None:
+    with silent_listener() as endpoint:
+        dialler.link.connect(1, endpoint, MESH, local=True)
+        dialler.wait_for(1, LinkEvent.REACHED)
+
+
 def test_a_message_for_a_server_that_is_gone_does_not_reach_its_successor(dialler: Dialler) -> None:
     with raw(zmq.DEALER, RECONNECT_IVL=1) as redialling:
         with serving() as (server, endpoint):
