@@ -5,7 +5,7 @@
 
 Every measurement has fresh processes, servers and client apart. The contenders of a section take turns, round after
 round, and each round gives one ratio to its base: other work on the machine moves absolute numbers by a third, ratios
-much less. Shown are medians over all rounds, of ratios also the lowest and the highest.
+much less. Shown are medians over all rounds, of ratios also the lowest and the highest. Everything takes ten minutes.
 
 `core` counts instructions, which are the same on a noisy machine; --store writes them down, and --check tells whether
 they have grown since.
@@ -26,19 +26,24 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from scripts.bench_core import store
 from scripts.bench_figures import BenchError, Effort, Figure, Sample, Section
 from scripts.bench_report import as_json, print_figures, print_section
-from scripts.bench_sections import SECTIONS
+from scripts.bench_sections import PEERS_SECTION, SECTIONS
 
 __all__ = ["main"]
 
-_QUICK = Effort(rounds=1, seconds=0.1, many=20)
+_FULL, _QUICK = Effort(), Effort(rounds=1, seconds=0.1, many=20)
+_SECONDS_MAX = 60.0
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     names = ", ".join(SECTIONS)
     parser = argparse.ArgumentParser(prog="python -m scripts.bench", description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("sections", nargs="*", metavar="SECTION", help=f"what to measure (default: all): {names}")
-    parser.add_argument("--rounds", type=int, default=5, help="rounds of each section (default: 5)")
-    parser.add_argument("--seconds", type=float, default=1.0, help="length of one measurement (default: 1)")
+    parser.add_argument(
+        "sections", nargs="*", metavar="SECTION", help=f"what to measure (default: all but the last): {names}"
+    )
+    parser.add_argument("--rounds", type=int, help=f"rounds of each section (default: {_FULL.rounds})")
+    parser.add_argument(
+        "--seconds", type=float, help=f"length of one measurement of calls (default: {_FULL.seconds:g})"
+    )
     parser.add_argument(
         "--peers", action="store_true", help="measure other libraries too, as far as they are installed"
     )
@@ -50,10 +55,17 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     for name in given.sections:
         if name not in SECTIONS:
             parser.error(f"there is no section {name!r}; choose from {names}")
+    given.sections = given.sections or [name for name in SECTIONS if name != PEERS_SECTION]
+    if given.peers and PEERS_SECTION not in given.sections:
+        given.sections.append(PEERS_SECTION)
     if given.store and given.sections != ["core"]:
         parser.error("--store is for the section core alone: python -m scripts.bench core --store")
-    if given.rounds < 1 or given.seconds <= 0:
-        parser.error("--rounds takes a number from 1, --seconds one above 0")
+    usual = _QUICK if given.quick else _FULL
+    given.rounds = usual.rounds if given.rounds is None else given.rounds
+    given.seconds = usual.seconds if given.seconds is None else given.seconds
+    given.many = usual.many
+    if given.rounds < 1 or not 0 < given.seconds <= _SECONDS_MAX:
+        parser.error(f"--rounds takes a number from 1, --seconds one above 0 and up to {_SECONDS_MAX:g}")
     return given
 
 
@@ -73,7 +85,7 @@ def _measure(section: Section, rounds: int, progress: Progress) -> dict[str, lis
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure what the arguments ask for; return the exit code."""
     given = _arguments(argv)
-    effort = _QUICK if given.quick else Effort(given.rounds, given.seconds)
+    effort = Effort(given.rounds, given.seconds, given.many)
     console = Console(highlight=False, quiet=given.json)
     if not console.is_terminal:
         console.width = 140
@@ -88,7 +100,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if given.store:
             print(store())
             return 0
-        for name in given.sections or SECTIONS:
+        for name in given.sections:
             section = SECTIONS[name](effort)
             with progress:
                 samples = measured[name] = _measure(section, effort.rounds, progress)
@@ -100,7 +112,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:
         return 130
-    print_figures(console, figures)
+    if figures:
+        print_figures(console, figures)
     if given.json:
         json.dump(as_json(measured, figures, skipped), sys.stdout, indent=2)
         print()

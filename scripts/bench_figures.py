@@ -45,8 +45,6 @@ class Effort:
     """Length of one measurement of calls, after a warm-up of a quarter of it."""
     many: int = 1000
     """How many many servers are."""
-    peers: bool = False
-    """Whether other libraries are measured too."""
 
 
 @dataclass(frozen=True)

@@ -39,10 +39,11 @@ class Worker:
     def hear(self) -> Any:
         """Return the next line of JSON that it prints. Raises BenchError if it ends instead."""
         assert self._process.stdout is not None
+        assert self._process.stderr is not None
         line = self._process.stdout.readline()
         if not line:
-            _, complaints = self._process.communicate()
-            last = (complaints.strip() or f"exit code {self._process.returncode}").splitlines()[-1]
+            complaints = self._process.stderr.read().strip()
+            last = (complaints or f"exit code {self._process.wait()}").splitlines()[-1]
             raise BenchError(f"{self._name} ended early: {last}")
         return json.loads(line)
 
@@ -70,4 +71,7 @@ class Worker:
     ) -> None:
         """Kill it, and release what it leaves."""
         self._process.kill()
-        self._process.communicate()
+        self._process.wait()
+        for stream in (self._process.stdin, self._process.stdout, self._process.stderr):
+            assert stream is not None
+            stream.close()

@@ -8,10 +8,13 @@ from scripts.bench_calls import Calls, Idle, Servers
 from scripts.bench_core import core_section
 from scripts.bench_failover import failover_section
 from scripts.bench_figures import Effort, Limit, Ratio, Section
+from scripts.bench_peers import PEERS
 from scripts.bench_start import start_section
 
-__all__ = ["SECTIONS"]
+__all__ = ["PEERS_SECTION", "SECTIONS"]
 
+PEERS_SECTION = "peers"
+"""Name of the section that is measured only if somebody asks for it."""
 _REP = (Servers("raw.rep"),)
 _ROUTER = (Servers("raw.router"),)
 _MESH = (Servers("mesh.inline"),)
@@ -181,6 +184,19 @@ def _known(effort: Effort) -> Section:
     return Section("known", tuple(contenders), tuple(ratios))
 
 
+def _peers(effort: Effort) -> Section:
+    ours = "AsyncClient, 64 in flight"
+    contenders, ratios, skipped = [Calls("mesh.async", _MESH, 64).contender(ours, effort)], [], []
+    for kind, peer in PEERS.items():
+        if why := peer.missing():
+            skipped.append(why)
+            continue
+        name = f"{peer.name}, 64 in flight"
+        contenders.append(Calls(f"peers.{kind}", (Servers(f"peers.{kind}"),), 64).contender(name, effort))
+        ratios.append(Ratio(ours, name, "rate", Limit(at_least=peer.at_least) if peer.at_least else None))
+    return Section("peers", tuple(contenders), tuple(ratios), tuple(skipped))
+
+
 SECTIONS: dict[str, Callable[[Effort], Section]] = {
     "sync": _sync,
     "async": _async,
@@ -194,5 +210,6 @@ SECTIONS: dict[str, Callable[[Effort], Section]] = {
     "start": start_section,
     "failover": failover_section,
     "core": core_section,
+    PEERS_SECTION: _peers,
 }
 """Each makes its section."""

@@ -14,6 +14,7 @@ import importlib
 import json
 import os
 import resource
+import signal
 import sys
 import threading
 import time
@@ -25,6 +26,8 @@ __all__: list[str] = []
 
 _WARM_UP = 0.25
 """Share of the time of a measurement that is spent before it."""
+_STUCK_S = 60
+"""A client that takes so much longer than it should is ended: bare loops wait for ever for an answer that was lost."""
 _ONCE_S = 0.0001
 """Enough for one call."""
 
@@ -45,8 +48,14 @@ def _end_with_input() -> None:
     os._exit(0)
 
 
-def _call(kind: str) -> None:
+def _read_load() -> Load:
     load = Load(**json.loads(sys.stdin.readline()))
+    signal.alarm(int(2 * load.seconds) + _STUCK_S)
+    return load
+
+
+def _call(kind: str) -> None:
+    load = _read_load()
     with _find("CLIENTS", kind)(load) as run:
         run(load.seconds * _WARM_UP)
         cpu_s, began = time.process_time(), time.perf_counter()
@@ -61,8 +70,7 @@ def _call(kind: str) -> None:
 
 
 def _idle(kind: str) -> None:
-    load = Load(**json.loads(sys.stdin.readline()))
-    with _find("CLIENTS", kind)(load) as run:
+    with _find("CLIENTS", kind)(_read_load()) as run:
         run(_ONCE_S)
         print(json.dumps("idle"), flush=True)
         sys.stdin.read()
