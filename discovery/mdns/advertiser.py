@@ -102,6 +102,7 @@ class _Advert:
             registry.async_add(info)
         self._announce(_AGAIN_S[0])
         self.link.on_interfaces[self] = self._begin_anew
+        self.link.marks[self] = digest(self._peer.peer_id).encode()
 
     def replace(self, peer: Peer) -> None:
         """Say something else about the peer; what is not said any more gets a goodbye."""
@@ -119,6 +120,7 @@ class _Advert:
         if self._again is not None:
             self._again.cancel()
         self.link.on_interfaces.pop(self, None)
+        self.link.marks.pop(self, None)
         self.link.zeroconf.registry.async_remove(self._infos)
         return self._infos
 

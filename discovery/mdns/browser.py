@@ -42,6 +42,8 @@ _PAUSE_S: Final = (1.0, 60.0)
 """The pause after the first round without an answer, which doubles, and the longest."""
 _RESCUE_S: Final = 1.0
 """After a goodbye, until it is asked whether it was true."""
+_MISSING_S: Final = 5.0
+"""The pause between questions while somebody's answers are shut out."""
 _AGAIN_S: Final = 1.0
 """A peer that says the same again is reported again so often at most."""
 
@@ -146,17 +148,19 @@ class _Session(RecordUpdateListener):
         self._querier: AsyncServiceBrowser | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._rescue: asyncio.Task[None] | None = None
-        """Asks again after a goodbye."""
+        """Asks again after a goodbye, or while answers are lost."""
 
     def begin(self) -> None:
         """Report what the cache knows, and ask."""
         self.link.zeroconf.async_add_listener(self, DNSQuestion(self._type, _TYPE_PTR, _CLASS_IN))
         self.link.on_interfaces[self] = self._ask
+        self.link.on_loss[self] = self._doubt
         self._ask()
 
     async def end(self) -> None:
         """Stop asking and listening."""
         self.link.on_interfaces.pop(self, None)
+        self.link.on_loss.pop(self, None)
         if self._querier is not None:
             await self._querier.async_cancel()
             self.link.zeroconf.async_remove_listener(self)
@@ -277,13 +281,23 @@ class _Session(RecordUpdateListener):
                 return
         del self._owners[peer.peer_id]
         self._report(PeerRemoved(peer))
+        self._doubt()
+
+    def _doubt(self) -> None:
+        """Ask soon who is there, whatever was heard or not heard."""
         if self._rescue is None or self._rescue.done():
             self._rescue = self._spawn(self._ask_once_more())
 
     async def _ask_once_more(self) -> None:
-        """Ask whether those whose goodbye was heard are gone: anybody can say it (RFC 6762 section 10.1: a second)."""
+        """Ask whether those whose goodbye was heard are gone: anybody can say it (RFC 6762 section 10.1: a second).
+
+        And as long as a flood is shut out, ask for those who share its sender's address: answers to `OneShot` come in.
+        """
         await asyncio.sleep(_RESCUE_S)
         self.search()
+        while self.link.gate.misses_answers:
+            await asyncio.sleep(_MISSING_S)
+            self.search()
 
     async def _resolve(self, key: str, instance: _Instance) -> None:
         """Ask for what is missing until it is there, ever more seldom; the instance's end cancels this."""
@@ -317,7 +331,8 @@ class _Session(RecordUpdateListener):
     def search(self) -> None:
         """Ask at once; after `end` nothing happens."""
         if self in self.link.on_interfaces:
-            self._spawn(OneShot(self.link.zeroconf, self._type).ask(self.link.interfaces))
+            question = OneShot(self.link.zeroconf, self._type, self.link.gate.pace)
+            self._spawn(question.ask(self.link.interfaces))
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = self.link.loop.create_task(work)

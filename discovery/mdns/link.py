@@ -25,6 +25,7 @@ from ..interfaces import Interface, choose_interfaces, is_linked
 from ..model import DiscoveryError
 from .gate import Gate
 from .notices import drain_notices, open_notices
+from .sieve import Source
 
 __all__ = ["Link", "acquire", "release"]
 
@@ -91,8 +92,12 @@ class Link:
         assert loop is not None  # its constructor returns when the thread runs
         self.loop = loop
         """The event loop of the Zeroconf, in a thread of its own."""
-        self.gate: Gate = Gate(loop)
-        """Drops packets of whoever sends too many."""
+        self.marks: dict[object, bytes] = {}
+        """What is in every packet about a peer that is advertised here; the key is whoever advertises it."""
+        self.gate: Gate = Gate(loop, self._is_wanted, self._tell_of_loss)
+        """Drops packets of whoever sends too many, and what is of no use here."""
+        self.on_loss: dict[object, Callable[[], None]] = {}
+        """Called when somebody's answers are not heard for a while; the key is whoever wants to know."""
         self.errors: int = 0
         """Errors that escaped python-zeroconf while it handled a packet."""
         self.on_interfaces: dict[object, Callable[[], None]] = {}
@@ -174,6 +179,21 @@ class Link:
     def _note_error(self, _loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         self.errors += 1
         _log.debug("python-zeroconf: %s", context.get("message"), exc_info=context.get("exception"))
+
+    def _is_wanted(self, source: Source, octets: bytes) -> bool:
+        """Tell whether anybody here asks for answers, or can answer questions.
+
+        Who only advertises can use the answers about its own peers alone: python-zeroconf learns from their echo when
+        it has said them last, and does not say them twice a second (RFC 6762 section 6).
+        """
+        if not source.is_answer:
+            return self.zeroconf.registry.has_entries
+        return bool(self.zeroconf.listeners) or any(mark in octets for mark in self.marks.values())
+
+    def _tell_of_loss(self, source: Source) -> None:
+        if source.is_answer:
+            for lost in tuple(self.on_loss.values()):
+                lost()
 
     def _prepare_readers(self) -> None:
         for reader in self.zeroconf.engine.readers:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from zeroconf import Zeroconf
@@ -33,10 +33,14 @@ _RECEIVE_OCTETS: Final = 1 << 20
 
 
 class OneShot(asyncio.DatagramProtocol):
-    """One question on every interface that has IPv4; the answers go where multicast ones go."""
+    """One question on every interface that has IPv4; the answers go where multicast ones go.
 
-    def __init__(self, zeroconf: Zeroconf, service_type: str) -> None:
+    Each is taken by `pace`, which calls what it is given when it is time: who heard the question may send too many.
+    """
+
+    def __init__(self, zeroconf: Zeroconf, service_type: str, pace: Callable[[Callable[[], None]], None]) -> None:
         self._zeroconf = zeroconf
+        self._pace = pace
         self._id = secrets.randbelow(0xFFFF) + 1
         self._transports: list[asyncio.DatagramTransport] = []
         out = DNSOutgoing(_FLAGS_QR_QUERY, multicast=False, id_=self._id)
@@ -66,7 +70,9 @@ class OneShot(asyncio.DatagramProtocol):
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
         """Take an answer to our question, known by its number."""
-        message = DNSIncoming(data, addr)
+        self._pace(lambda: self._take(DNSIncoming(data, addr)))
+
+    def _take(self, message: DNSIncoming) -> None:
         if message.valid and message.is_response() and message.id == self._id:
             self._zeroconf.record_manager.async_updates_from_response(message)
 

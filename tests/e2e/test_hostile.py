@@ -7,16 +7,23 @@ from __future__ import annotations
 
 import contextlib
 import random
+import sys
 import time
 from collections.abc import Iterator
 
 import pytest
 
+from discovery import Change, MdnsBrowser
+from discovery.mdns import gate
+from discovery.mdns.link import acquire, release
+from scripts.fleet import LOOPBACK
 from scripts.hostile_attacks import ATTACKS
 from scripts.hostile_client import meet
 from scripts.hostile_discovery import flood
 from scripts.hostile_server import Prey, fuzz
 from tests.helpers import wait_until
+from tests.helpers.process import spawn
+from tests.helpers.rogue import Multicast, Rogue
 from tests.helpers.zmtp import MORE, dial, frame
 
 pytestmark = [pytest.mark.e2e, pytest.mark.network, pytest.mark.slow]
@@ -89,6 +96,28 @@ def test_a_client_that_meets_a_villain_loses_no_call(honest: Prey, name: str) ->
     assert felt.errors == []
     assert felt.calls > 0
     assert felt.grown_mb <= GROWTH_MB_MAX
+
+
+def test_an_honest_server_is_found_though_answers_from_its_address_are_shut_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(gate, "_SHUT_OUT_S", (60.0, 60.0))  # so that it is not found because the flood was let in again
+    rogue = Rogue(random.Random(SEED), "default", [], 9)
+    found: list[Change] = []
+    link = acquire([LOOPBACK])
+    with Multicast() as multicast, MdnsBrowser([LOOPBACK]) as browser:
+        browser.start(found.append)
+
+        def is_shut_out() -> bool:
+            for _ in range(50):
+                multicast.send(rogue.new_name())
+            return link.gate.misses_answers
+
+        wait_until(is_shut_out)
+        release(link)
+        with spawn([sys.executable, "-m", "scripts.hostile_prey", "sync", "default"]) as server:
+            server.wait_line("^tcp://", 20.0)
+            wait_until(lambda: any(not change.peer.name.startswith("rogue") for change in found), 15.0)
 
 
 def test_false_advertisements_get_no_call_and_cost_no_healthy_server() -> None:

@@ -88,6 +88,25 @@ def test_an_announcement_is_repeated_after_a_second(wire: socket.socket) -> None
     assert 0.9 < second_at - first_at < 1.5
 
 
+def test_who_only_advertises_says_nothing_twice_a_second_though_it_hears_no_strangers(wire: socket.socket) -> None:
+    with MdnsAdvertiser(LOOPBACK, TYPE) as advertiser, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
+        asking.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        asking.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        asking.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton("127.0.0.1"))
+        asking.bind(("127.0.0.1", 5353))  # as one who can hear a multicast answer
+        advertiser.start(PEER)
+        _, said_at = hear(wire, digest("p1"))
+        for kind in (_TYPE_PTR, _TYPE_TXT):
+            out = DNSOutgoing(_FLAGS_QR_QUERY)
+            out.add_question(DNSQuestion(TYPE if kind == _TYPE_PTR else f"One {digest('p1')}.{TYPE}", kind, _CLASS_IN))
+            asking.sendto(out.packets()[0], ("224.0.0.251", 5353))
+        while True:
+            packet, again_at = hear(wire, digest("p1"))
+            if packet.is_response():
+                break
+    assert again_at - said_at > 0.9  # RFC 6762 section 6; python-zeroconf has to hear itself for that
+
+
 def test_announcements_go_on_with_ever_longer_pauses_and_end(monkeypatch: pytest.MonkeyPatch) -> None:
     pauses: list[float] = []
     announce = module._Advert._announce

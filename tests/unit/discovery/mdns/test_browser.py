@@ -35,6 +35,7 @@ from discovery import (
 )
 from discovery.mdns import browser as module
 from discovery.mdns.oneshot import OneShot
+from discovery.mdns.sieve import Source
 from tests.helpers.wait import wait_until
 
 pytestmark = pytest.mark.network
@@ -182,6 +183,31 @@ def test_after_goodbyes_it_is_asked_once_whether_they_were_true(
     assert len(asked) == 1
 
 
+def test_while_answers_are_shut_out_it_is_asked_again_and_again(
+    browser: MdnsBrowser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[float] = []
+
+    async def ask(self: OneShot, interfaces: object) -> None:
+        asked.append(time.monotonic())
+
+    monkeypatch.setattr(OneShot, "ask", ask)
+    monkeypatch.setattr(module, "_RESCUE_S", 0.01)
+    monkeypatch.setattr(module, "_MISSING_S", 0.02)
+    session = browser._session
+    assert session is not None
+    link, flooder = session.link, Source("10.0.0.66", True)
+    link.gate._shut_out[flooder] = None
+    link.loop.call_soon_threadsafe(link._tell_of_loss, Source("10.0.0.66", False))
+    link.loop.call_soon_threadsafe(link._tell_of_loss, flooder)
+    link.loop.call_soon_threadsafe(link._tell_of_loss, Source("10.0.0.67", True))
+    wait_until(lambda: len(asked) >= 4)
+    del link.gate._shut_out[flooder]
+    assert session._rescue is not None
+    wait_until(session._rescue.done)
+    assert len(session._tasks) <= 1, "one asks for all"
+
+
 def test_what_is_missing_is_asked_for(browser: MdnsBrowser, seen: list[Change], say: Say) -> None:
     with MdnsAdvertiser(LOOPBACK, TYPE) as advertiser:
         # Somebody who answers questions but was not heard: only the pointer of the announcement arrives.
@@ -312,7 +338,7 @@ def test_garbage_is_survived_in_silence(
 def _throw_garbage(raw: Callable[[bytes], None]) -> None:
     rng = random.Random(1)
     packets = oversized()
-    for _ in range(300):
+    for _ in range(120):  # of more answers in a row the gate lets none in
         damaged = bytearray(rng.choice(packets))
         for _ in range(rng.randint(1, 20)):
             damaged[rng.randrange(len(damaged))] = rng.randrange(256)

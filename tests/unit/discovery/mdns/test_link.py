@@ -14,6 +14,8 @@ import zeroconf
 
 from discovery import Address, DiscoveryError, Interface, MdnsAdvertiser, MdnsBrowser, Peer
 from discovery.mdns import link as module
+from discovery.mdns.sieve import Source
+from discovery.txt import digest
 from tests.helpers.wait import wait_until
 
 pytestmark = pytest.mark.network
@@ -45,6 +47,27 @@ def test_the_same_interfaces_are_the_same_link(link: module.Link) -> None:
     assert again is link
     module.release(again)
     assert link.loop.is_running()
+
+
+def test_who_only_advertises_reads_questions_and_of_answers_those_about_its_own_peers(link: module.Link) -> None:
+    question, answer = Source("10.0.0.1", False), Source("10.0.0.1", True)
+    assert not link._is_wanted(question, b"")
+    with MdnsAdvertiser(LOOPBACK) as advertiser:
+        advertiser.start(Peer("p", "one", addresses=(Address("127.0.0.1", 1),)))
+        wait_until(lambda: link.marks)
+        assert link._is_wanted(question, b"")
+        assert link._is_wanted(answer, b"\x12peer-" + digest("p").encode() + b"\x05local\0")
+        assert not link._is_wanted(answer, b"\x12peer-" + digest("q").encode() + b"\x05local\0")
+    assert not link.marks
+
+
+def test_who_only_browses_reads_answers_and_no_questions(link: module.Link) -> None:
+    answer = Source("10.0.0.1", True)
+    with MdnsBrowser(LOOPBACK) as browser:
+        browser.start(lambda change: None)
+        wait_until(lambda: link._is_wanted(answer, b""))
+        assert not link._is_wanted(Source("10.0.0.1", False), b"")
+    assert not link._is_wanted(answer, b"")
 
 
 def test_an_unknown_interface_is_an_error_and_leaves_nothing_behind() -> None:

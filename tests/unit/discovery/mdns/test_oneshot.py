@@ -24,7 +24,8 @@ def test_it_is_asked_twice_for_the_first_may_be_lost(monkeypatch: pytest.MonkeyP
         group = socket.inet_aton("224.0.0.251") + socket.inet_aton("127.0.0.1")
         hearing.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, group)
         hearing.settimeout(5)
-        asyncio.run(module.OneShot(zeroconf, "_twice._tcp.local.").ask(choose_interfaces(["127.0.0.1"])))
+        question = module.OneShot(zeroconf, "_twice._tcp.local.", lambda work: work())
+        asyncio.run(question.ask(choose_interfaces(["127.0.0.1"])))
         askers: list[tuple[str, int]] = []
         while len(askers) < 2:
             data, asker = hearing.recvfrom(9000)
