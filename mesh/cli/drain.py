@@ -11,13 +11,13 @@ from mesh.cli.exits import Exit, exit_code
 from mesh.cli.options import add_client_options, non_negative, open_client
 from mesh.cli.servers import ask_each, chosen_servers
 from mesh.cli.text import compact, complain, printable, say
+from mesh.cli.told import Told
 
 __all__ = ["add_arguments", "run"]
 
 _ANSWER_S = 2.0
 _WAIT_S = 60.0
 _POLL_S = 0.1
-_DRAINING = "DRAINING"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
     timeout_s = args.timeout if args.timeout is not None else _WAIT_S if wait else _ANSWER_S
     give_up_at = time.monotonic() + timeout_s
     with open_client(args) as client:
-        servers = chosen_servers(client, args.names, min(timeout_s, _ANSWER_S), "drained")
+        servers = chosen_servers(client, args, "drained", min(timeout_s, _ANSWER_S))
         told = ask_each(servers, lambda server: _tell(client, server, args, give_up_at))
         if not args.undo and not args.json:
             _note_unserved(client, servers)
@@ -59,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
 def _tell(client: Client, server: ServerView, args: argparse.Namespace, give_up_at: float) -> int:
     method = "mesh.resume" if args.undo else "mesh.drain"
     try:
-        answer = client.call(method, peer=server.peer_id, timeout=_left(give_up_at))
+        answer = Told(client.call(method, peer=server.peer_id, timeout=_left(give_up_at)))
     except CallError as error:
         return _failed(server, error, args)
     if args.json and not args.wait:
@@ -73,23 +73,24 @@ def _wait(client: Client, server: ServerView, args: argparse.Namespace, give_up_
     """Return when a server has no call any more."""
     while True:
         try:
-            answer = client.call("mesh.stats", peer=server.peer_id, timeout=min(_ANSWER_S, _left(give_up_at)))
+            answer = Told(client.call("mesh.stats", peer=server.peer_id, timeout=min(_ANSWER_S, _left(give_up_at))))
         except CallError as error:
             return _failed(server, error, args)
-        if answer["state"] != _DRAINING or not answer["in_flight"] or time.monotonic() + _POLL_S >= give_up_at:
+        drains, left = answer.text("state") == "DRAINING", answer.count("in_flight")
+        if not drains or not left or time.monotonic() + _POLL_S >= give_up_at:
             break
         time.sleep(_POLL_S)
     if args.json:
         _say_json(server, answer)
-    elif answer["state"] != _DRAINING:
+    elif not drains:
         complain(f"{server.name} takes calls again: somebody else has undone the drain")
-    elif answer["in_flight"]:
+    elif left:
         complain(f"{server.name} still drains: {_calls(answer)}; wait on with a longer --timeout")
     else:
         say(f"{printable(server.name)} has drained")
-    if answer["state"] != _DRAINING:
+    if not drains:
         return Exit.FAILED
-    return Exit.TIMEOUT if answer["in_flight"] else Exit.OK
+    return Exit.TIMEOUT if left else Exit.OK
 
 
 def _note_unserved(client: Client, drained: Sequence[ServerView]) -> None:
@@ -110,13 +111,13 @@ def _failed(server: ServerView, error: CallError, args: argparse.Namespace) -> i
     return exit_code(error)
 
 
-def _say_json(server: ServerView, answer: dict[str, object]) -> None:
+def _say_json(server: ServerView, answer: Told) -> None:
     who = {"name": server.name, "peer_id": server.peer_id, "address": server.address}
-    say(compact({"ok": True, **who, "state": answer["state"], "in_flight": answer["in_flight"]}))
+    say(compact({"ok": True, **who, "state": answer.text("state"), "in_flight": answer.count("in_flight")}))
 
 
-def _calls(answer: dict[str, object]) -> str:
-    left = answer["in_flight"]
+def _calls(answer: Told) -> str:
+    left = answer.count("in_flight")
     return "no calls left" if not left else f"{left} call{'' if left == 1 else 's'} left"
 
 

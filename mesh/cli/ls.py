@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 from collections.abc import Sequence
-from typing import Literal
 
 from mesh import Client, ServerView
 from mesh.cli.exits import Exit
@@ -19,14 +18,6 @@ __all__ = ["add_arguments", "run"]
 _WATCH_S = 0.05
 _EVENTS = {"+": "added", "=": "changed", "-": "removed"}
 _TITLES = ("NAME", "STATE", "SERVICES", "ADDRESS", "RTT", "LEARNT", "VERSION", "NOTE")
-_COLOURS = {
-    "alive": "green",
-    "suspect": "yellow",
-    "draining": "yellow",
-    "ejected": "yellow",
-    "dead": "red",
-    "waiting": "red",
-}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -54,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
             _watch(client, signals, args)
         return Exit.OK
     with open_client(args) as client:
-        servers = _wanted(settled(client, args.wait), args)
+        servers = _wanted(settled(client, args.wait, discovers=not args.server), args)
     if args.json:
         for server in servers:
             print(compact(dataclasses.asdict(server)))
@@ -90,23 +81,11 @@ def _wanted(servers: Sequence[ServerView], args: argparse.Namespace) -> list[Ser
 
 
 def _draw(servers: Sequence[ServerView]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
+    from mesh.cli.tables import draw, state_text
 
-    console = Console()
-    if not console.is_terminal:
-        console.width = 10_000  # a program reads it: nothing may be cut off
-    table = Table(box=None, pad_edge=False)
     titles = _TITLES if any(server.note for server in servers) else _TITLES[:-1]
-    for title in titles:
-        # Too long for the line: rather on two lines than cut, for people copy addresses.
-        justify: Literal["left", "right"] = "right" if title == "RTT" else "left"
-        table.add_column(title, overflow="fold", justify=justify)
-    for server in servers:
-        name, state, *rest = _cells(server)[: len(titles)]
-        table.add_row(Text(name), Text(state, style=_COLOURS.get(server.state, "")), *map(Text, rest))
-    console.print(table)
+    rows = [dict(zip(titles, _cells(server), strict=False)) | {"STATE": state_text(server.state)} for server in servers]
+    draw(rows, words=set(titles) - {"RTT"})
 
 
 def _cells(server: ServerView) -> list[str]:

@@ -7,7 +7,17 @@ import re
 
 from mesh import Client
 
-__all__ = ["add_client_options", "add_mesh_options", "interfaces_of", "non_negative", "open_client", "positive"]
+__all__ = [
+    "add_client_options",
+    "add_mesh_options",
+    "interfaces_of",
+    "non_negative",
+    "octets",
+    "open_client",
+    "positive",
+]
+
+_SIZE = re.compile(r"(\d+)([KMGT]?)(?:i?B)?", re.IGNORECASE)
 
 
 def add_mesh_options(parser: argparse.ArgumentParser) -> None:
@@ -57,3 +67,11 @@ def non_negative(text: str) -> float:
     if not 0 <= number < float("inf"):
         raise argparse.ArgumentTypeError(f"{text} is not a number from 0 on")
     return number
+
+
+def octets(text: str) -> int:
+    """Read a size: octets, or with K, M, G, T in powers of 1024."""
+    found = _SIZE.fullmatch(text.strip())
+    if found is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is no size; write 512M or 2G")
+    return int(found[1]) << (10 * " KMGT".index(found[2].upper() or " "))

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from mesh import CallError, Client, ServerView
 from mesh.cli.exits import Exit
 from mesh.cli.options import add_client_options, open_client, positive
-from mesh.cli.servers import add_answer_option, ask_each, chosen_servers
+from mesh.cli.servers import add_answer_option, add_server_arguments, ask_each, chosen_servers
 from mesh.cli.text import compact, complain, milliseconds, printable, say
 
 __all__ = ["add_arguments", "run"]
@@ -23,9 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Ask every server, or those named, for a sign of life; the loop that runs their methods gives it."
     )
-    parser.add_argument(
-        "names", nargs="*", metavar="SERVER", default=[], help="name or id of a server (default: all that are seen)"
-    )
+    add_server_arguments(parser)
     parser.add_argument(
         "--count", type=positive, default=1, metavar="N", help="how often, five times a second (default: 1)"
     )
@@ -37,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Ping; return the exit code, 1 if an answer is missing."""
     with open_client(args) as client:
-        servers = chosen_servers(client, args.names, args.timeout, "pinged")
+        servers = chosen_servers(client, args, "pinged")
         missing = ask_each(servers, lambda server: _ping(client, server, args))
     return Exit.FAILED if any(missing) else Exit.OK
 

@@ -6,19 +6,37 @@ import argparse
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import TypeVar
 
-from mesh import Client, ServerView
+from mesh import CallError, Client, ServerView
 from mesh.cli.options import non_negative
 from mesh.cli.sightings import POLL_S, settled
 from mesh.cli.text import complain
+from mesh.cli.told import Told
 
-__all__ = ["add_answer_option", "ask_each", "chosen_servers", "is_foreign"]
+__all__ = [
+    "Answer",
+    "add_answer_option",
+    "add_server_arguments",
+    "ask_all",
+    "ask_each",
+    "chosen_servers",
+    "is_foreign",
+    "seen_servers",
+]
 
 T = TypeVar("T")
 
 _AT_ONCE = 16
 _FOREIGN = ("flp", "rep")
+
+
+def add_server_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the names of the servers that are meant."""
+    parser.add_argument(
+        "names", nargs="*", metavar="SERVER", default=[], help="name or id of a server (default: all that are seen)"
+    )
 
 
 def add_answer_option(parser: argparse.ArgumentParser) -> None:
@@ -33,25 +51,33 @@ def is_foreign(server: ServerView) -> bool:
     return server.proto in _FOREIGN
 
 
-def chosen_servers(client: Client, names: Sequence[str], timeout_s: float, what: str) -> list[ServerView]:
-    """Return the servers of this mesh that have one of these names or ids; without names, all that are seen.
+def seen_servers(client: Client, args: argparse.Namespace) -> list[ServerView]:
+    """Return the servers of this mesh that are there, when it has become quiet."""
+    return [server for server in settled(client, None, discovers=not args.server) if server.state != "ignored"]
+
+
+def chosen_servers(
+    client: Client, args: argparse.Namespace, what: str = "", timeout_s: float | None = None
+) -> list[ServerView]:
+    """Return the servers of this mesh whose name or id is one of `args.names`; without names, all that are seen.
 
     Args:
         client: Knows them.
-        names: What the user wrote.
-        timeout_s: Longest time to wait for the first server, or for the one that is missing, in seconds.
+        args: What the user wrote.
         what: What cannot be done with a foreign server, `pinged`; they are named and left out. Empty: they are not.
+        timeout_s: Longest time to wait for the servers. None: `args.timeout`.
 
     Raises:
         NoServer: There is no such server; says who is there.
     """
-    found = _named(client, names, timeout_s) if names else _seen(client)
+    timeout_s = args.timeout if timeout_s is None else timeout_s
+    found = _named(client, args.names, timeout_s) if args.names else seen_servers(client, args)
     if what:
         for server in filter(is_foreign, found):
             remedy = "call one of its methods with --raw"
             complain(f"note: {server.name} speaks {server.proto} and cannot be {what}; {remedy}")
         found = [server for server in found if not is_foreign(server)]
-    return found or ([] if names else client.wait_for(1, timeout=max(timeout_s, POLL_S)))
+    return found or ([] if args.names else client.wait_for(1, timeout=max(timeout_s, POLL_S)))
 
 
 def ask_each(servers: Sequence[ServerView], ask: Callable[[ServerView], T]) -> list[T]:
@@ -62,8 +88,35 @@ def ask_each(servers: Sequence[ServerView], ask: Callable[[ServerView], T]) -> l
         return list(pool.map(ask, servers))
 
 
-def _seen(client: Client) -> list[ServerView]:
-    return [server for server in settled(client, None) if server.state != "ignored"]
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What one server said when it was asked."""
+
+    server: ServerView
+    told: Told
+    """Empty if it was not asked, for it is foreign, or did not answer."""
+    error: CallError | None = None
+    """Why it did not answer."""
+
+    @property
+    def problem(self) -> str:
+        """Why it did not answer, in one sentence; empty if it did."""
+        return "" if self.error is None else f"{self.server.name} ({self.server.address}): {self.error.message}"
+
+
+def ask_all(client: Client, servers: Sequence[ServerView], method: str, timeout_s: float) -> list[Answer]:
+    """Call a reserved method of each server but the foreign ones."""
+
+    def ask(server: ServerView) -> Answer:
+        if is_foreign(server):
+            return Answer(server, Told(None))
+        try:
+            told = client.call(method, peer=server.peer_id, timeout=timeout_s)
+        except CallError as error:
+            return Answer(server, Told(None), error)
+        return Answer(server, Told(told))
+
+    return ask_each(servers, ask)
 
 
 def _named(client: Client, names: Sequence[str], timeout_s: float) -> list[ServerView]:

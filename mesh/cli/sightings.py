@@ -12,11 +12,19 @@ __all__ = ["POLL_S", "changes", "settled"]
 POLL_S = 0.02
 _QUIET_S = 0.5
 """An mDNS question may wait 120 ms (RFC 6762 section 5.2), and so may its answer (section 6)."""
+_QUIET_NAMED_S = 0.1
 _WAIT_MAX_S = 3.0
+_DIALLING = ("connecting", "proving")
 
 
-def settled(client: Client, wait_s: float | None) -> list[ServerView]:
-    """Return the servers after `wait_s` seconds; None: when nothing changed for half a second, or after three."""
+def settled(client: Client, wait_s: float | None, discovers: bool) -> list[ServerView]:
+    """Return the servers that are seen.
+
+    Args:
+        client: Sees them.
+        wait_s: After so many seconds. None: when nothing changed for half a second, or after three.
+        discovers: Whether others may appear. If not, a tenth of a second does, and no dial under way.
+    """
     began = changed = time.monotonic()
     servers: list[ServerView] = []
     while True:
@@ -24,7 +32,9 @@ def settled(client: Client, wait_s: float | None) -> list[ServerView]:
         before, servers = servers, sorted(client.servers(), key=lambda server: (server.name, server.peer_id))
         if changes(before, servers):
             changed = now
-        if now - began >= (wait_s if wait_s is not None else min(changed - began + _QUIET_S, _WAIT_MAX_S)):
+        dialling = not discovers and any(server.state in _DIALLING for server in servers)
+        quiet_s = _QUIET_S if discovers or dialling else _QUIET_NAMED_S
+        if now - began >= (wait_s if wait_s is not None else min(changed - began + quiet_s, _WAIT_MAX_S)):
             return servers
         time.sleep(POLL_S)
 

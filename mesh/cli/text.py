@@ -9,7 +9,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["compact", "complain", "has_bytes", "milliseconds", "pretty", "printable", "say"]
+__all__ = ["ascii_only", "compact", "complain", "has_bytes", "milliseconds", "pretty", "printable", "say"]
 
 
 def complain(sentence: str) -> None:
@@ -34,7 +34,7 @@ def printable(text: str) -> str:
 
 def compact(value: object) -> str:
     """Return a value as JSON on one line; see `pretty`."""
-    return json.dumps(_plain(value), ensure_ascii=_ascii_only())
+    return json.dumps(_plain(value), ensure_ascii=ascii_only())
 
 
 def pretty(value: object) -> str:
@@ -42,7 +42,7 @@ def pretty(value: object) -> str:
 
     What JSON does not have becomes text: bytes in base64 (RFC 4648 section 4), dates in ISO 8601, `nan` and `inf`.
     """
-    return json.dumps(_plain(value), ensure_ascii=_ascii_only(), indent=2)
+    return json.dumps(_plain(value), ensure_ascii=ascii_only(), indent=2)
 
 
 def has_bytes(value: object) -> bool:
@@ -78,5 +78,6 @@ def _key(key: Any) -> str:
     return plain if isinstance(plain, str) else json.dumps(plain)
 
 
-def _ascii_only() -> bool:
+def ascii_only() -> bool:
+    """Tell whether standard output takes nothing but ASCII for certain."""
     return (sys.stdout.encoding or "").lower().replace("-", "") != "utf8"

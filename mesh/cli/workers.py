@@ -15,7 +15,7 @@ from typing import Any, Self, TextIO
 
 from mesh import ConfigError
 from mesh.cli.exits import UsageError
-from mesh.cli.options import interfaces_of
+from mesh.cli.options import interfaces_of, octets
 from mesh.cli.text import compact, complain, printable
 from mesh.notify import Notifier
 from mesh.workers.actions import Say
@@ -27,7 +27,6 @@ from mesh.workers.shell import Supervisor
 __all__ = ["Teller", "add_worker_options", "check_no_worker_options", "supervise"]
 
 _DEFAULT = WorkerPolicy()
-_SIZE = re.compile(r"(\d+)([KMGT]?)(?:i?B)?", re.IGNORECASE)
 _PORT = re.compile(r".*:0*[1-9]\d*")
 _LINES_MAX = 10_000
 """Lines that wait for somebody to read."""
@@ -66,7 +65,7 @@ def add_worker_options(parser: argparse.ArgumentParser) -> None:
         help=f"time to load the application (default: {_DEFAULT.start_s:g})",
     )
     group.add_argument(
-        "--max-memory", type=_octets, metavar="SIZE", help="replace a worker that has so much in memory, such as 512M"
+        "--max-memory", type=octets, metavar="SIZE", help="replace a worker that has so much in memory, such as 512M"
     )
     group.add_argument("--max-calls", type=int, metavar="N", help="replace a worker that has answered so many calls")
     group.add_argument(
@@ -194,11 +193,3 @@ def _count(text: str) -> int:
     if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= 1024:
         raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 to 1024, and not 'auto'")
     return int(text)
-
-
-def _octets(text: str) -> int:
-    """Read a size: octets, or with K, M, G, T in powers of 1024."""
-    found = _SIZE.fullmatch(text.strip())
-    if found is None:
-        raise argparse.ArgumentTypeError(f"{text!r} is no size; write 512M or 2G")
-    return int(found[1]) << (10 * " KMGT".index(found[2].upper() or " "))

@@ -156,7 +156,7 @@ def test_many_calls_give_a_summary_as_json(call: Run) -> None:
     code, out, err = call("calc.divide", "--count", "3", "--json")
     told = json.loads(out)
     assert (code, err) == (1, "")
-    assert (told["calls"], told["failed"], told["errors"]) == (3, 3, {"RemoteError": 3})
+    assert (told["calls"], told["failed"], told["errors"]) == (3, 3, {"RemoteError UNKNOWN": 3})
     assert told["p50_s"] is None
     assert "division by zero" in told["first_error"]
 

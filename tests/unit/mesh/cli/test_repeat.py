@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from mesh import CallTimeout, NoServer
-from mesh.cli.repeat import Tally, repeat
+from mesh.cli.repeat import repeat
 
 
 class Answer:
@@ -33,15 +33,6 @@ def ask_with(*outcomes: Any) -> Any:
         return outcome
 
     return ask
-
-
-def test_percentiles_are_by_nearest_rank() -> None:
-    tally = Tally()
-    assert tally.percentile_s(0.5) is None
-    tally.latencies_s = [number / 1000 for number in range(100, 0, -1)]
-    assert [tally.percentile_s(share) for share in (0.5, 0.95, 0.99, 1.0)] == [0.05, 0.095, 0.099, 0.1]
-    tally.latencies_s = [0.3]
-    assert tally.percentile_s(0.5) == 0.3
 
 
 def test_failures_are_counted_by_kind(capsys: pytest.CaptureFixture[str]) -> None:
