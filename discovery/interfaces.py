@@ -14,7 +14,7 @@ import ifaddr
 
 from .model import Address, DiscoveryError, DiscoveryValueError
 
-__all__ = ["Interface", "choose_interfaces", "is_linked", "rank_addresses"]
+__all__ = ["Interface", "choose_interfaces", "is_linked", "present_interfaces", "rank_addresses", "why_left_out"]
 
 _SKIPPED: Final = (
     "docker",
@@ -62,15 +62,36 @@ def choose_interfaces(names: Sequence[str] | None = None) -> list[Interface]:
     addresses only, unless there are no others. Raises DiscoveryError if nothing is left, and
     DiscoveryValueError, which lists what there is, for a name that is unknown.
     """
-    present = _enumerate()
+    present = present_interfaces()
     if names:
         return _named(names, present)
-    useful = [interface for interface in present if _is_useful(interface)]
+    useful = [interface for interface in present if not why_left_out(interface)]
     routable = [interface for interface in useful if not _is_link_local_only(interface)]
     chosen = routable if any(not _is_loopback(interface) for interface in routable) else useful
     if not chosen:
         raise DiscoveryError("this host", "has no network interface that is up", "bring one up, or loopback")
     return chosen
+
+
+def present_interfaces() -> list[Interface]:
+    """Return the interfaces that are up, with their addresses, in order of their numbers."""
+    present = []
+    tentative = _tentative()
+    for adapter in ifaddr.get_adapters():
+        hosts = ((ip.ip if isinstance(ip.ip, str) else ip.ip[0], ip.network_prefix) for ip in adapter.ips)
+        networks = tuple(f"{host}/{prefix}" for host, prefix in hosts if (adapter.name, host) not in tentative)
+        if networks and _flags(adapter.name) & _FLAG_UP:
+            present.append(Interface(adapter.name, adapter.index or 0, networks))
+    return sorted(present, key=lambda interface: interface.index)
+
+
+def why_left_out(interface: Interface) -> str:
+    """Say why an interface is not used unless it is named, or return an empty string: ``cannot do multicast``."""
+    if interface.name.startswith(_SKIPPED):
+        return "leads to containers, virtual machines or through a tunnel"
+    if _is_loopback(interface) or _flags(interface.name) & _FLAG_MULTICAST:
+        return ""
+    return "cannot do multicast"
 
 
 def is_linked(interface: Interface) -> bool:
@@ -121,18 +142,6 @@ def _named(names: Sequence[str], present: Sequence[Interface]) -> list[Interface
     return list(chosen.values())
 
 
-def _enumerate() -> list[Interface]:
-    """Return the interfaces that are up, with their addresses, in order of their numbers."""
-    present = []
-    tentative = _tentative()
-    for adapter in ifaddr.get_adapters():
-        hosts = ((ip.ip if isinstance(ip.ip, str) else ip.ip[0], ip.network_prefix) for ip in adapter.ips)
-        networks = tuple(f"{host}/{prefix}" for host, prefix in hosts if (adapter.name, host) not in tentative)
-        if networks and _flags(adapter.name) & _FLAG_UP:
-            present.append(Interface(adapter.name, adapter.index or 0, networks))
-    return sorted(present, key=lambda interface: interface.index)
-
-
 def _tentative() -> set[tuple[str, str]]:
     """Return the names and IPv6 addresses that nothing may use for the first second or two (RFC 4862 section 5.4)."""
     try:
@@ -159,12 +168,6 @@ def _flags(name: str) -> int:
         except OSError:
             return 0
     return int(struct.unpack("16sH14x", answer)[1])
-
-
-def _is_useful(interface: Interface) -> bool:
-    if interface.name.startswith(_SKIPPED):
-        return False
-    return _is_loopback(interface) or bool(_flags(interface.name) & _FLAG_MULTICAST)
 
 
 def _is_loopback(interface: Interface) -> bool:

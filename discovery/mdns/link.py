@@ -27,7 +27,7 @@ from .gate import Gate
 from .notices import drain_notices, open_notices
 from .sieve import Source
 
-__all__ = ["Link", "acquire", "release"]
+__all__ = ["Link", "acquire", "release", "transports"]
 
 _log: Final = logging.getLogger("discovery")
 # python-zeroconf gives itself this level and warns about what strangers send. That is counted here and belongs on
@@ -253,7 +253,7 @@ class Link:
             # What goes by the name or the address of another one is not that one: its sockets have to be made anew.
             # The engine is told, not the Zeroconf, which would announce what our users are about to replace.
             for wanted in (stayed, interfaces):
-                await self.zeroconf.engine.async_update_interfaces(_transports(wanted), IPVersion.All, False)
+                await self.zeroconf.engine.async_update_interfaces([*transports(wanted)], IPVersion.All, False)
             self._prepare_readers()
         self._tell()
 
@@ -265,7 +265,7 @@ class Link:
 def _open(interfaces: Sequence[Interface]) -> Zeroconf:
     names = ", ".join(interface.name for interface in interfaces)
     try:
-        zeroconf = Zeroconf(_transports(interfaces), use_asyncio=False)
+        zeroconf = Zeroconf([*transports(interfaces)], use_asyncio=False)
     except (OSError, RuntimeError) as error:
         problem = f"cannot be shared on {names} ({error})"
         raise DiscoveryError("UDP port 5353", problem, "stop the program that holds it, or name servers") from error
@@ -275,9 +275,9 @@ def _open(interfaces: Sequence[Interface]) -> Zeroconf:
     return zeroconf
 
 
-def _transports(interfaces: Sequence[Interface]) -> list[str | int | tuple[tuple[str, int, int], int]]:
+def transports(interfaces: Sequence[Interface]) -> list[str]:
     """Return what python-zeroconf calls interfaces: one IPv4 and one IPv6 address of each."""
-    chosen: list[str | int | tuple[tuple[str, int, int], int]] = []
+    chosen: list[str] = []
     for interface in interfaces:
         fours = [address for address in interface.addresses if ":" not in address]
         sixes = [address for address in interface.addresses if ":" in address]

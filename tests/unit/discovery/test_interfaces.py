@@ -17,7 +17,7 @@ from discovery import (
     rank_addresses,
 )
 from discovery import interfaces as module
-from discovery.interfaces import is_linked
+from discovery.interfaces import is_linked, present_interfaces, why_left_out
 
 
 def adapter(name: str, index: int, *networks: str) -> Any:
@@ -46,6 +46,20 @@ def test_by_default_containers_tunnels_and_what_is_down_are_left_out(host: list[
         host.append(adapter(name, number, f"10.0.{number}.1/24"))
     host.append(adapter("bare0", 20))
     assert chosen() == ["lo", "eth0"]
+
+
+def test_it_is_told_why_an_interface_is_left_out(host: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    for number, name in enumerate(["eth0", "docker0", "mute0"], start=2):
+        host.append(adapter(name, number, f"10.0.{number}.1/24"))
+    flags = {"mute0": 0x1, "lo": 0x1}
+    monkeypatch.setattr(module, "_flags", lambda name: flags.get(name, 0x1001))
+    why = {interface.name: why_left_out(interface) for interface in present_interfaces()}
+    assert why == {
+        "lo": "",
+        "eth0": "",
+        "docker0": "leads to containers, virtual machines or through a tunnel",
+        "mute0": "cannot do multicast",
+    }
 
 
 def test_link_local_addresses_count_only_if_alone(host: list[Any]) -> None:

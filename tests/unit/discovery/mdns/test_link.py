@@ -220,8 +220,8 @@ def test_an_interface_that_is_another_one_with_the_same_address_is_opened_anew(
 def test_one_address_of_each_kind_is_enough_for_an_interface_and_loopback_needs_none() -> None:
     lo = Interface("lo", 1, ("127.0.0.1/8", "::1/128"))
     eth = Interface("eth0", 2, ("10.0.0.1/24", "10.0.0.2/24", "fd00::1/64", "fe80::1/64"))
-    assert module._transports([lo, eth]) == ["127.0.0.1", "10.0.0.1", "fe80::1"]
-    assert module._transports([Interface("lo", 1, ("::1/128",))]) == ["::1"]
+    assert module.transports([lo, eth]) == ["127.0.0.1", "10.0.0.1", "fe80::1"]
+    assert module.transports([Interface("lo", 1, ("::1/128",))]) == ["::1"]
 
 
 def test_our_python_zeroconf_is_the_one_that_was_studied() -> None:
