@@ -42,7 +42,19 @@ LAYERS = (
         for name in ["actions", "events", "gate", "messages", "policy", "process", "supervisor", "suspects", "wording"]
     ),
     Layer("mesh.workers.*", (*_WORKERS, "discovery", "mesh.*")),
-    Layer("mesh.cli.*", (*_PUBLIC, "mesh.notify", "mesh.workers.*")),
+    *(
+        Layer(f"mesh.doctor.{name}", ("discovery.model", "discovery.hearing", "mesh.doctor.*"), pure=True)
+        for name in [
+            "finding",
+            "findings",
+            "network_findings",
+            "observations",
+            "reach_findings",
+            "report",
+            "server_findings",
+        ]
+    ),
+    Layer("mesh.cli.*", (*_PUBLIC, "mesh.doctor.*", "mesh.notify", "mesh.workers.*")),
     Layer("mesh.top.*", _PUBLIC),
     Layer("mesh.gateway.*", ("mesh", "discovery", "mesh.gateway.*")),
     Layer("mesh.*", (*_CORE, "mesh.*", "discovery.*")),

@@ -43,6 +43,7 @@ COMMANDS = {
         Command("describe", "print signatures and documentation of live methods"),
         Command("bench", "put load on a method, and tell how its servers bear it"),
         Command("drain", "have servers finish their calls and take no more, or take calls again"),
+        Command("doctor", "say why a server is not seen, and what to do about it"),
         Command("advertise", "put a server that does not speak mDNS on the mesh"),
         Command("completion", "print the script that completes commands in a shell"),
     )
