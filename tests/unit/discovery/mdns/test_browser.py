@@ -206,6 +206,8 @@ def test_while_answers_are_shut_out_it_is_asked_again_and_again(
     assert session._rescue is not None
     wait_until(session._rescue.done)
     assert len(session._tasks) <= 1, "one asks for all"
+    browser.stop()
+    assert not link.on_loss
 
 
 def test_what_is_missing_is_asked_for(browser: MdnsBrowser, seen: list[Change], say: Say) -> None:
