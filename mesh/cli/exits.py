@@ -59,10 +59,10 @@ _CODES: tuple[tuple[type[BaseException], Exit], ...] = (
 EPILOG = """\
 exit codes:
   0      done
-  1      a server did not answer a ping, a call of --count failed, the output could not be written
+  1      a server did not answer, one of many calls failed, the output could not be written
   2      the command line, a setting, an address or a name cannot be used
   3      no server that offers the method could be reached in time
-  4      a server had the call, and no answer came in time
+  4      a server had the call, and no answer came in time; calls were left when drain --wait gave up
   5      every server refused the call for want of room
   6      the method must not run twice, and its server was lost
   7      the answer could not be read
