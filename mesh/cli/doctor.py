@@ -19,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "Say why a server is not seen or not reached: what multicast does on each interface, who advertises which "
         "addresses, which of them answer a PING, and what to do about the others. Nothing is changed, and none of your "
         "methods is run. As root it also looks at the rules of the firewall. The exit code is 0 if all that is asked "
-        "about answers, 1 if only a part does or there is a problem, 3 if nobody does, and 8 if that is because "
+        "about answers, 1 if only a part does or there is a problem, 3 if nobody takes calls, and 8 if that is because "
         "discovery fails on this host."
     )
     parser.add_argument(

@@ -82,8 +82,7 @@ def examine(order: Order, on_progress: Callable[[str], None]) -> Observations:
             observations, hearings=hearings, discovery_problem=problem, listened_s=order.timeout_s
         )
     peers = _merged(peers, named)
-    on_progress(f"asking {len(peers)} servers")
-    seen = asyncio.run(_ask(peers, order.timeout_s))
+    seen = asyncio.run(_ask(peers, order.timeout_s, on_progress))
     observations = dataclasses.replace(
         observations, seen=tuple(seen), machine=dataclasses.replace(observations.machine, neighbours=neighbours())
     )
@@ -148,16 +147,21 @@ def _merged(found: Sequence[Peer], named: Sequence[Peer]) -> list[Peer]:
     return list(merged.values())
 
 
-async def _ask(peers: Sequence[Peer], timeout_s: float) -> list[Seen]:
+async def _ask(peers: Sequence[Peer], timeout_s: float, on_progress: Callable[[str], None]) -> list[Seen]:
     """PING every address of every server, many at once."""
     free = asyncio.Semaphore(_AT_ONCE)
+    left = len(peers)
+    on_progress(f"asking {left} servers")
 
     async def one(peer: Peer, address: Address) -> Try:
         async with free:
             return await dial(address, peer.properties.get("proto", "mesh/1"), timeout_s)
 
     async def all_of(peer: Peer) -> Seen:
+        nonlocal left
         tries = await asyncio.gather(*(one(peer, address) for address in peer.addresses))
+        left -= 1
+        on_progress(f"asking servers, {left} are left")
         # Whoever advertises by other means than ours may call the instance what he likes.
         labels = (label_of(peer.name, peer.peer_id), peer.name) if "mdns" in peer.sources else ()
         return Seen(peer, tuple(tries), labels)

@@ -20,15 +20,15 @@ class Diagnosis:
     """The worst first."""
     wanted: int
     """Servers of the realm that were asked about."""
-    answered: int
-    """How many of them answered."""
+    serving: int
+    """How many of them answer and take calls."""
     network_fails: bool
     """Discovery cannot work on this host."""
 
     @property
     def usable(self) -> bool:
         """Whether calls to what was asked about find a server."""
-        return self.answered > 0
+        return self.serving > 0
 
     @property
     def healthy(self) -> bool:
@@ -45,6 +45,6 @@ def diagnose(observations: Observations) -> Diagnosis:
     return Diagnosis(
         tuple(findings),
         len(here),
-        sum(seen.answer is not None for seen in here),
+        sum(seen.serves for seen in here),
         network_fails,
     )

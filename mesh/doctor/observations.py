@@ -94,6 +94,11 @@ class Seen:
         return min(own, key=lambda answer: answer.rtt_s, default=None)
 
     @property
+    def serves(self) -> bool:
+        """Whether it answers and takes calls."""
+        return self.answer is not None and self.answer.state == "SERVING"
+
+    @property
     def is_discovered(self) -> bool:
         """Whether it is advertised, not only named."""
         return "mdns" in self.peer.sources

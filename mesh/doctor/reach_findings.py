@@ -164,10 +164,13 @@ class _Case:
             remedy = f"start the server, correct the port (ss -tlnp on its host), or {allow}"
             return self._problem("port-refused", text + beside, remedy)
         speakers, host = self._by(self._speakers), best.address.host
+        again = f"start {self._name} again, or stop what speaks for it ('mesh advertise', avahi-publish)"
+        if is_loopback(host) or bare(host) in self._machine.hosts:
+            text = f"the advertisement of {where} is stale: nobody listens there, on this host"
+            return self._problem("stale", text + beside, again)
         if any((":" in speaker) == (":" in host) for speaker in self._speakers) and host not in self._speakers:
             text = f"the advertisement of {where} seems to be stale: it is refused, and advertised {speakers}just now"
-            remedy = f"start {self._name} again, or stop the 'mesh advertise' that speaks for it; if it runs, {allow}"
-            return self._problem("stale", text + beside, remedy)
+            return self._problem("stale", text + beside, f"{again}; if it runs, {allow}")
         text = (
             f"{where} is refused, and advertised {speakers}just now: a firewall rejects the port, or the server has "
             f"ended or listens elsewhere"

@@ -58,6 +58,8 @@ def _links(observations: Observations) -> Iterator[Line]:
             continue
         others = plain_hosts(host for hearing in hearings for host in observations.others(hearing))
         heard = f", and on UDP port 5353 also {listed(others)}" if others else ", and nobody else"
+        if link.is_loopback:
+            heard = ""
         yield Line(f" ({link.networks[0]}): this host hears its own multicast{heard}", link.name, "bold")
     if observations.machine.holders and used:
         yield Line(f"UDP port 5353 is shared with {listed(observations.machine.holders)}")
@@ -81,9 +83,9 @@ def _servers(observations: Observations) -> Iterator[Line]:
 
 
 def _verdict(observations: Observations, diagnosis: Diagnosis) -> Line:
-    wanted, answered = diagnosis.wanted, diagnosis.answered
+    wanted = diagnosis.wanted
     subject = f" for {observations.target}" if observations.target else ""
-    count = f"servers that answer: {answered} of {wanted}"
+    count = f"servers that take calls: {diagnosis.serving} of {wanted}"
     if diagnosis.healthy:
         return Line(f": the mesh is usable{subject}; {count}.", "ok", "green")
     if diagnosis.usable:
@@ -104,7 +106,7 @@ def as_json(observations: Observations, diagnosis: Diagnosis) -> dict[str, Any]:
         "realm": observations.realm,
         "target": observations.target,
         "wanted": diagnosis.wanted,
-        "answered": diagnosis.answered,
+        "serving": diagnosis.serving,
         "findings": [_finding(finding) for finding in diagnosis.findings],
         "interfaces": [_link(observations, link) for link in machine.links],
         "servers": [_server(observations, seen) for seen in observations.seen],

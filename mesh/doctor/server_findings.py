@@ -32,10 +32,16 @@ def server_findings(observations: Observations, network_fails: bool) -> list[Fin
 
 def _alive(observations: Observations, seen: Seen, answer: Answer) -> Iterable[Finding]:
     """Yield what is to be said of a server that answers."""
-    name = seen.peer.name
+    name, quoted = seen.peer.name, shlex.quote(seen.peer.name)
     if answer.state != "SERVING":
         doing = "is draining: it refuses new calls" if answer.state == "DRAINING" else "does not serve any more"
-        yield Finding(Level.WARNING, "draining", name, f"{name} {doing}", "wait for its successor, or start it again")
+        yield Finding(
+            Level.WARNING,
+            "draining",
+            name,
+            f"{name} {doing}",
+            f"take it back: mesh drain {quoted} --undo; or start it again",
+        )
     if answer.large_lost:
         text = f"{name} answers small packets and not large ones: a network between carries less than it says (MTU)"
         remedy = "set the MTU of both hosts to what the path carries (ip link set DEV mtu 1400), or let ICMP pass"

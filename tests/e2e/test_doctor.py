@@ -24,7 +24,7 @@ pytestmark = [
 ]
 
 MESH = ("-m", "mesh.cli.main")
-FINE, LOOPBACK, ASTRAY, DROPPED, REJECTED, FAR = range(5001, 5007)
+FINE, LOOPBACK, ASTRAY, DROPPED, REJECTED, RESET, FAR = range(5001, 5008)
 """Ports of the servers."""
 
 SERVERS = f"""
@@ -41,11 +41,12 @@ start("loopback", {LOOPBACK}, "127.0.0.1", interfaces=["lan"])
 start("astray", {ASTRAY}, "10.99.0.1", interfaces=["lan"])
 start("dropped", {DROPPED})
 start("rejected", {REJECTED})
+start("reset", {RESET})
 start("far", {FAR}, realm="lab2")
 print("ready", flush=True)
 time.sleep(60)
 """
-"""Six servers in one process; all but the first are told to bind, or belong, where the client does not look."""
+"""Seven servers in one process; all but the first are told to bind, or belong, where the client does not look."""
 
 HOLDER = """
 import socket, time
@@ -92,7 +93,11 @@ def codes(told: dict[str, Any]) -> dict[str, str]:
 def office() -> Iterator[Office]:
     with Lan("a", "b", "c") as lan, ExitStack() as stack:
         lan.ip("a", "address", "add", "10.99.0.1/24", "dev", "lo")
-        rules = f"tcp dport {DROPPED} drop", f"tcp dport {REJECTED} reject with icmp type admin-prohibited"
+        rules = (
+            f"tcp dport {DROPPED} drop",
+            f"tcp dport {REJECTED} reject with icmp type admin-prohibited",
+            f"tcp dport {RESET} reject with tcp reset",
+        )
         stack.enter_context(lan.rules("a", *rules))
         servers = stack.enter_context(lan.spawn("a", "-c", SERVERS))
         servers.wait_line("ready", 15.0)
@@ -106,7 +111,7 @@ def test_of_a_server_that_is_well_it_says_so_in_few_lines(office: Office) -> Non
     multicast, server, verdict = doctor.stdout
     assert multicast == "lan (10.77.0.3/24): this host hears its own multicast, and on UDP port 5353 also 10.77.0.1"
     assert server.startswith(f"fine (work): 10.77.0.1:{FINE} answers in ")
-    assert verdict == "ok: the mesh is usable for fine; servers that answer: 1 of 1."
+    assert verdict == "ok: the mesh is usable for fine; servers that take calls: 1 of 1."
 
 
 def test_each_server_that_is_not_reached_has_its_reason(office: Office) -> None:
@@ -117,8 +122,12 @@ def test_each_server_that_is_not_reached_has_its_reason(office: Office) -> None:
         "astray": "wrong-interface",
         "dropped": "port-dropped",
         "rejected": "port-rejected",
+        "reset": "port-refused",
     }
     assert {server["name"]: server["advertised_by"] for server in told["servers"]}["astray"] == ["10.77.0.1"]
+    lo, lan = told["interfaces"]
+    assert [each["others"] for each in lo["multicast"]] == [[]], "what comes over one interface is not heard on another"
+    assert "10.77.0.1" in lan["multicast"][0]["by_multicast"]
     [far] = [finding for finding in told["findings"] if finding["code"] == "other-realm"]
     assert far["level"] == "note"
 

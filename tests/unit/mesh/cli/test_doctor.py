@@ -17,7 +17,7 @@ def test_a_named_server_that_answers_is_all_well(run: Run, endpoint: str) -> Non
     assert (code, err) == (0, "")
     server, verdict = out.splitlines()
     assert server.startswith(f"calc-1: {endpoint.removeprefix('tcp://')} answers in ")
-    assert verdict == "ok: the mesh is usable; servers that answer: 1 of 1."
+    assert verdict == "ok: the mesh is usable; servers that take calls: 1 of 1."
 
 
 def test_one_that_is_refused_gets_a_finding_and_its_remedy(run: Run, endpoint: str) -> None:
@@ -27,7 +27,7 @@ def test_one_that_is_refused_gets_a_finding_and_its_remedy(run: Run, endpoint: s
     problem, remedy, verdict = out.splitlines()
     assert problem.startswith(f"problem: {dead.removeprefix('tcp://')} is refused: ")
     assert remedy.startswith("  -> start the server, correct the port")
-    assert verdict == "fails: the mesh is not usable; servers that answer: 0 of 1."
+    assert verdict == "fails: the mesh is not usable; servers that take calls: 0 of 1."
     assert run("doctor", "--server", dead, "--server", endpoint)[0] == 1
     assert run("doctor", "calc", "--server", dead, "--server", endpoint)[0] == 0
     assert run("doctor", "clac", "--server", endpoint)[0] == 3

@@ -44,7 +44,7 @@ def test_a_healthy_mesh_gives_no_finding() -> None:
     assert diagnosis.findings == ()
     assert diagnosis.usable
     assert diagnosis.healthy
-    assert (diagnosis.wanted, diagnosis.answered) == (1, 1)
+    assert (diagnosis.wanted, diagnosis.serving) == (1, 1)
 
 
 NOBODY = ("problem", "no-servers")
@@ -257,8 +257,16 @@ def test_what_is_to_be_said_of_a_server_that_answers(
     assert words in the(code, observations)
 
 
+def test_a_server_that_drains_answers_and_takes_no_calls() -> None:
+    drains = seen(name="b", answer=replace(answered("b"), state="DRAINING"))
+    assert diagnose(observed(seen(), drains)).healthy
+    assert not diagnose(observed(drains)).usable
+
+
 def test_on_the_host_of_the_server_its_loopback_is_its_own() -> None:
     here = replace(LAN, told=(Told("10.0.0.3", "a 1"),))
+    gone = observed(seen(End.REFUSED, "127.0.0.1"), hearings=(here,), again=(here,))
+    assert "nobody listens there, on this host" in the("stale", gone)
     assert found(observed(seen(End.ANSWERED, "127.0.0.1"), hearings=(here,))) == [("note", "loopback-only")]
     alone = replace(MACHINE, links=(LO, replace(ETH, used=False)))
     lo = Hearing("lo", "127.0.0.1", hears_itself=True, told=here.told)
@@ -303,7 +311,7 @@ def test_a_server_is_asked_about_by_name_id_service_or_method(target: str) -> No
     other = replace(other, peer=replace(other.peer, services=("rest",)))
     diagnosis = diagnose(observed(seen(), other, target=target))
     assert diagnosis.findings == ()
-    assert (diagnosis.wanted, diagnosis.answered) == (1, 1)
+    assert (diagnosis.wanted, diagnosis.serving) == (1, 1)
 
 
 def test_who_is_not_seen_is_told_beside_those_who_are() -> None:
