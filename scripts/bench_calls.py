@@ -56,7 +56,8 @@ class Calls:
             cpu_s = sum(worker.cpu_s() for worker in workers)
             found: dict[str, float] = client.hear()
             cpu_s = sum(worker.cpu_s() for worker in workers) - cpu_s
-            return {**found, "server_cpu_us": cpu_s / found.pop("calls") * 1e6}
+            calls = found.pop("calls")
+            return {**found, "server_cpu_us": cpu_s / calls * 1e6}
 
 
 @dataclass(frozen=True)

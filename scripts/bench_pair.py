@@ -39,6 +39,8 @@ from mesh.core.work import Work
 __all__ = ["Pair"]
 
 _METHOD, _CLIENT = "echo.echo", b"\0bench"
+_WARM_UP_CALLS = 128
+"""After so many the interpreter has specialised the code, and what grows has grown."""
 _STEP_S = 0.00005
 """Passes with every event."""
 _PEER = Peer("s1", "s1", ("echo",), (Address("127.0.0.1", 5555),), {}, ("static",))
@@ -125,7 +127,7 @@ def _make(pair: Pair, calls: int, in_flight: int) -> None:
 
 def _measure(calls: int, in_flight: int) -> dict[str, float]:
     pair = Pair()
-    _make(pair, max(in_flight, 512), in_flight)
+    _make(pair, _WARM_UP_CALLS, in_flight)
     gc.collect()
     events, began = pair.events, time.perf_counter()
     os.getppid()  # a mark for callgrind, see scripts/bench_core.py

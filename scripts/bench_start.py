@@ -16,14 +16,14 @@ from scripts.fleet import LOOPBACK, Fleet
 
 __all__ = ["start_section"]
 
-_RUNS = 5
-"""A program is run so often in one round, once before."""
+_RUNS_PER_S = 5
+"""A program is run once, and then so often for each second of a measurement."""
 _CALL = [str(Path(sys.executable).with_name("mesh")), "call", "--raw", "work.echo", "cold 0"]
 
 
-def _wall_ms(command: list[str], **environment: str) -> Sample:
+def _wall_ms(runs: int, command: list[str], **environment: str) -> Sample:
     took_ms = []
-    for _ in range(1 + _RUNS):
+    for _ in range(1 + runs):
         began = time.perf_counter()
         try:
             ended = subprocess.run(
@@ -37,12 +37,12 @@ def _wall_ms(command: list[str], **environment: str) -> Sample:
     return {"wall_ms": statistics.median(took_ms[1:])}
 
 
-def _call(*, given: bool) -> Sample:
+def _call(runs: int, *, given: bool) -> Sample:
     """Call a server that is given, or found by mDNS; whatever an earlier run left in the cache may be used."""
     with Fleet() as fleet, tempfile.TemporaryDirectory() as cache:
         endpoint = fleet.launch("s1", bind=f"tcp://{LOOPBACK}:0").ready().endpoint
         command = [*_CALL, *(["--server", endpoint] if given else [])]
-        return _wall_ms(command, MESH_INTERFACE=LOOPBACK, MESH_REALM=fleet.realm, XDG_CACHE_HOME=cache)
+        return _wall_ms(runs, command, MESH_INTERFACE=LOOPBACK, MESH_REALM=fleet.realm, XDG_CACHE_HOME=cache)
 
 
 def _first_call() -> Sample:
@@ -51,13 +51,14 @@ def _first_call() -> Sample:
 
 def start_section(effort: Effort) -> Section:
     """Return the section."""
+    runs = max(1, round(_RUNS_PER_S * effort.seconds))
     base, given, found = "python -c 'import zmq'", "mesh call --server", "mesh call, found by mDNS"
     return Section(
         "start",
         (
-            Contender(base, lambda: _wall_ms([sys.executable, "-c", "import zmq"])),
-            Contender(given, lambda: _call(given=True)),
-            Contender(found, lambda: _call(given=False)),
+            Contender(base, lambda: _wall_ms(runs, [sys.executable, "-c", "import zmq"])),
+            Contender(given, lambda: _call(runs, given=True)),
+            Contender(found, lambda: _call(runs, given=False)),
             Contender("from bind to first call, by mDNS", _first_call),
         ),
         (Ratio(given, base, "wall_ms"), Ratio(found, base, "wall_ms", Limit(at_most=4.0))),
