@@ -175,6 +175,7 @@ def _as_json(result: _Result, args: argparse.Namespace) -> dict[str, object]:
             **{f"p{share * 100:g}": latencies.percentile_s(share) for share in _SHARES},
             "most": latencies.percentile_s(1.0),
         },
+        "late_s": {f"p{share * 100:g}": load.lateness.percentile_s(share) for share in _SHARES},
         "errors": dict(tally.errors),
         "first_error": tally.first_error,
         "histogram": [dataclasses.asdict(bar) for bar in latencies.histogram(_BARS_MAX)],
@@ -193,7 +194,7 @@ def _draw(result: _Result, args: argparse.Namespace) -> None:
 
     load, tally = result.load, result.load.tally
     ended = f"{tally.calls} calls in {tally.elapsed_s:.1f} s, {tally.rate_per_s:.1f}/s, {tally.failed} failed"
-    print(f"{printable(args.method)}: {ended}\n{_asked(load.plan)}")
+    print(f"{printable(args.method)}: {ended}\n{_asked(load)}")
     latencies = tally.latencies
     if latencies.count:
         spread = {f"P{share * 100:g}": milliseconds(latencies.percentile_s(share)) for share in _SHARES}
@@ -223,10 +224,12 @@ def _draw(result: _Result, args: argparse.Namespace) -> None:
         complain(f"note: this client used {result.cpu:.0%} of a processor, and may be the limit itself; run several")
 
 
-def _asked(plan: Plan) -> str:
+def _asked(load: Load) -> str:
     """Say how the calls were made."""
+    plan = load.plan
     if plan.rate:
-        return f"{plan.rate:g} were to begin each second, and at most {plan.concurrency} to be open"
+        late = ", ".join(f"P{share * 100:g} {milliseconds(load.lateness.percentile_s(share))}" for share in (0.5, 0.99))
+        return f"{plan.rate:g} due each second, at most {plan.concurrency} open; they began late by {late}"
     return f"{plan.concurrency} caller{'' if plan.concurrency == 1 else 's'}, one call after the other"
 
 

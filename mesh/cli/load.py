@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mesh import MeshError, Reply
+from mesh.cli.latencies import Latencies
 from mesh.cli.tally import Tally
 
 __all__ = ["Load", "Plan"]
@@ -55,6 +56,8 @@ class Load:
         self.tally = Tally()
         """What came of the calls. With a rate latencies count from when the call should have begun, however late its
         turn came: a server that stalls is charged for all the calls that it kept waiting."""
+        self.lateness = Latencies()
+        """From when each call was due to when it began; 0 without a rate."""
         self.servers: Counter[str] = Counter()
         """Answers by the id of the server."""
         self.missed: int = 0
@@ -113,6 +116,7 @@ class Load:
         return True
 
     async def _one(self, due: float) -> None:
+        self.lateness.record(time.monotonic() - due)
         try:
             reply = await self._ask()
         except MeshError as error:

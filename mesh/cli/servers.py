@@ -23,6 +23,7 @@ __all__ = [
     "ask_each",
     "chosen_servers",
     "is_foreign",
+    "known_servers",
     "seen_servers",
 ]
 
@@ -54,6 +55,13 @@ def is_foreign(server: ServerView) -> bool:
 def seen_servers(client: Client, args: argparse.Namespace) -> list[ServerView]:
     """Return the servers of this mesh that are there, when it has become quiet."""
     return [server for server in settled(client, None, discovers=not args.server) if server.state != "ignored"]
+
+
+def known_servers(client: Client, names: Sequence[str]) -> list[ServerView]:
+    """Return the servers of this mesh that are known now; only those whose name or id is given, if any is."""
+    servers = [server for server in client.servers() if server.state != "ignored"]
+    wanted = [server for server in servers if not names or server.name in names or server.peer_id in names]
+    return sorted(wanted, key=lambda server: (server.name, server.peer_id))
 
 
 def chosen_servers(
@@ -122,11 +130,11 @@ def ask_all(client: Client, servers: Sequence[ServerView], method: str, timeout_
 def _named(client: Client, names: Sequence[str], timeout_s: float) -> list[ServerView]:
     give_up_at = time.monotonic() + timeout_s
     while True:
-        servers = [server for server in client.servers() if server.state != "ignored"]
-        missing = [name for name in names if not any(name in (server.name, server.peer_id) for server in servers)]
+        found = known_servers(client, names)
+        missing = [name for name in names if not any(name in (server.name, server.peer_id) for server in found)]
         if not missing or time.monotonic() >= give_up_at:
             break
         time.sleep(POLL_S)
     if missing:
         client.request("mesh.ping", peer=missing[0], timeout=POLL_S)  # raises what says who is there
-    return [server for server in servers if server.name in names or server.peer_id in names]
+    return found

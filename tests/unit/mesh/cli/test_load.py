@@ -82,6 +82,7 @@ def test_a_call_that_had_to_wait_for_its_turn_is_charged_for_that() -> None:
     assert load.tally.calls == 6
     assert load.tally.latencies.most_s >= 0.12
     assert load.tally.latencies.least_s < 0.06
+    assert load.lateness.most_s >= 0.09
 
 
 def test_calls_whose_turn_never_came_are_missed() -> None:
