@@ -105,7 +105,10 @@ def test_each_round_is_compared_with_the_same_round_of_the_base() -> None:
     assert figure.met is True
 
 
-@pytest.mark.parametrize(("limit", "met"), [(Limit(at_least=1.6), False), (Limit(at_most=1.6), True), (None, None)])
+@pytest.mark.parametrize(
+    ("limit", "met"),
+    [(Limit(at_least=1.6), False), (Limit(at_most=1.6), True), (Limit(at_most=1.4), False), (None, None)],
+)
 def test_tables_say_what_was_found_and_whether_that_is_enough(limit: Limit | None, met: bool | None) -> None:
     console = Console(record=True, width=100, file=io.StringIO())
     samples: dict[str, list[Sample]] = {"ours": [{"rate": 1500.0, "p50_us": 12.34}], "raw": [{"rate": 1000.0}]}
