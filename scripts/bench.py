@@ -47,7 +47,9 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--peers", action="store_true", help="measure other libraries too, as far as they are installed"
     )
-    parser.add_argument("--quick", action="store_true", help="one short round: shows that it works, and no figures")
+    parser.add_argument(
+        "--quick", action="store_true", help="one short round, to see that it works; its figures mean nothing"
+    )
     parser.add_argument("--json", action="store_true", help="print a JSON object")
     parser.add_argument("--store", action="store_true", help="count what `core` is compared with, and store it")
     parser.add_argument("--check", action="store_true", help="exit with 1 if a ratio misses its limit")
