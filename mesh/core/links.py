@@ -344,8 +344,7 @@ class Links:
                 pool = READY
             elif conn.state is State.ALIVE or conn.state is State.SUSPECT:
                 pool = SECOND
-        offered = server.services if serves else ()  # one that drains still says how it is, and can be taken back
-        services = (*offered, ANY) if server.proto == MESH else offered
+        services = (*server.services, ANY) if server.proto == MESH else server.services
         if self._pools.place(server, pool, services) and pool != NONE:
             self.on_ready(server, now)
 
