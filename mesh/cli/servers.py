@@ -57,6 +57,14 @@ def seen_servers(client: Client, args: argparse.Namespace) -> list[ServerView]:
     return [server for server in settled(client, None, discovers=not args.server) if server.state != "ignored"]
 
 
+def _now(client: Client, before: ServerView) -> ServerView:
+    """Return a server as it is seen now: one that was found a moment ago has meanwhile said who it is."""
+    for server in client.servers():
+        if server.peer_id == before.peer_id or (server.address and server.address == before.address):
+            return server
+    return before
+
+
 def known_servers(client: Client, names: Sequence[str]) -> list[ServerView]:
     """Return the servers of this mesh that are known now; only those whose name or id is given, if any is."""
     servers = [server for server in client.servers() if server.state != "ignored"]
@@ -121,8 +129,8 @@ def ask_all(client: Client, servers: Sequence[ServerView], method: str, timeout_
         try:
             told = client.call(method, peer=server.peer_id, timeout=timeout_s)
         except CallError as error:
-            return Answer(server, Told(None), error)
-        return Answer(server, Told(told))
+            return Answer(_now(client, server), Told(None), error)
+        return Answer(_now(client, server), Told(told))
 
     return ask_each(servers, ask)
 

@@ -8,8 +8,9 @@ import re
 
 import pytest
 
+from mesh import Server
 from tests.helpers import free_port
-from tests.unit.mesh.cli.conftest import Run
+from tests.unit.mesh.cli.conftest import Run, calc_service
 
 
 def test_info_tells_who_where_and_what(run: Run, second: str) -> None:
@@ -41,6 +42,13 @@ def test_info_as_json_has_all_that_the_server_and_the_client_know(
     assert told["calc-2"]["info"]["pid"] == os.getpid()
     assert (told["calc-1"]["state"], told["calc-1"]["address"]) == ("alive", endpoint)
     assert (told["old"]["proto"], told["old"]["services"], told["old"]["info"]) == ("rep", ["clock"], None)
+
+
+def test_a_server_that_is_named_is_told_as_it_is_after_its_answer(run: Run) -> None:
+    with Server(calc_service(), bind="tcp://127.0.0.1:0", name="told"):  # by mDNS, which names it before it is dialled
+        code, out, err = run("info", "told")
+    assert (code, err) == (0, "")
+    assert out.splitlines()[1].split()[:2] == ["state", "alive,"]
 
 
 def test_a_foreign_server_is_shown_with_what_is_known(run: Run, foreign: str) -> None:
