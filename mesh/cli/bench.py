@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from mesh import AsyncClient, CallError, Counters, Reply
+from mesh.cli.completers import complete_methods, complete_servers
 from mesh.cli.exits import Exit, UsageError, exit_code
 from mesh.cli.latencies import Latencies
 from mesh.cli.load import Load, Plan
@@ -45,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "each should have begun. One call is made before, to see that it can be answered, and not counted. The method "
         "is really run: choose one that may be. Ctrl-C ends it with the figures so far."
     )
-    parser.add_argument("method", metavar="METHOD", help="full name, SERVICE.METHOD")
+    complete_methods(parser.add_argument("method", metavar="METHOD", help="full name, SERVICE.METHOD"))
     parser.add_argument("arguments", nargs="*", default=[], metavar="ARG", help="as for mesh call")
     parser.add_argument("--raw", action="store_true", help="send each ARG, or all of standard input, as one frame")
     parser.add_argument(
@@ -72,7 +73,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-n", "--count", type=positive, metavar="N", help="so many calls (default: no limit)")
     parser.add_argument("--timeout", type=float, metavar="SECONDS", help="for each call (default: 5)")
     add_client_options(parser)
-    parser.add_argument("--peer", metavar="NAME", help="only at the server of this name or id")
+    complete_servers(parser.add_argument("--peer", metavar="NAME", help="only at the server of this name or id"))
     parser.add_argument("--json", action="store_true", help="print the figures as one JSON object")
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from mesh import Attempt, CallError, Client, RemoteError, Reply
+from mesh.cli.completers import complete_methods, complete_servers
 from mesh.cli.exits import Exit, UsageError, exit_code
 from mesh.cli.options import add_client_options, non_negative, open_client, positive
 from mesh.cli.text import compact, complain, has_bytes, pretty, printable
@@ -20,7 +21,7 @@ __all__ = ["add_arguments", "run"]
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Describe the arguments."""
     parser.description = "Call a method of whichever server offers it, and print what it answers."
-    parser.add_argument("method", metavar="METHOD", help="full name, SERVICE.METHOD")
+    complete_methods(parser.add_argument("method", metavar="METHOD", help="full name, SERVICE.METHOD"))
     parser.add_argument(
         "arguments",
         nargs="*",
@@ -39,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--timeout", type=float, metavar="SECONDS", help="for the whole call, over all attempts (default: 5)"
     )
     add_client_options(parser)
-    parser.add_argument("--peer", metavar="NAME", help="only at the server of this name or id")
+    complete_servers(parser.add_argument("--peer", metavar="NAME", help="only at the server of this name or id"))
     parser.add_argument("--key", help="idempotency key: calls with equal keys run once per server")
     parser.add_argument(
         "--idempotent",

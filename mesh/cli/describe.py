@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from mesh import CallError, Client, RemoteError, ServerView, Status
+from mesh.cli.completers import complete_names
 from mesh.cli.exits import Exit
 from mesh.cli.options import add_client_options, open_client
 from mesh.cli.servers import Answer, add_answer_option, ask_all, is_foreign, seen_servers
@@ -47,12 +48,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "Print signatures and documentation of the methods that live servers offer. Where servers offer different "
         "versions, each is printed, with the servers that have it."
     )
-    parser.add_argument(
-        "names",
-        nargs="*",
-        metavar="NAME",
-        default=[],
-        help="a service, or the full name of a method, SERVICE.METHOD (default: everything)",
+    complete_names(
+        parser.add_argument(
+            "names",
+            nargs="*",
+            metavar="NAME",
+            default=[],
+            help="a service, or the full name of a method, SERVICE.METHOD (default: everything)",
+        )
     )
     add_answer_option(parser)
     add_client_options(parser)

@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 
 from mesh import CallError, Client, ServerView
+from mesh.cli.completers import complete_servers
 from mesh.cli.exits import Exit, exit_code
 from mesh.cli.options import add_client_options, non_negative, open_client
 from mesh.cli.servers import ask_each, chosen_servers
@@ -27,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "the others. It does not end: it stays on the mesh, draining, until --undo or until it is stopped where it "
         "runs (by a signal; a worker of mesh serve --workers also by a reload, and its successor serves)."
     )
-    parser.add_argument("names", nargs="+", metavar="SERVER", help="name or id of a server")
+    complete_servers(parser.add_argument("names", nargs="+", metavar="SERVER", help="name or id of a server"))
     parser.add_argument("--undo", action="store_true", help="have them take calls again")
     parser.add_argument("--wait", action="store_true", help="return when they have answered the calls that they had")
     parser.add_argument(

@@ -7,6 +7,7 @@ import dataclasses
 from collections.abc import Sequence
 
 from mesh import Client, ServerView
+from mesh.cli.completers import complete_services
 from mesh.cli.exits import Exit
 from mesh.cli.options import add_client_options, non_negative, open_client
 from mesh.cli.sightings import changes, settled
@@ -23,7 +24,7 @@ _TITLES = ("NAME", "STATE", "SERVICES", "ADDRESS", "RTT", "LEARNT", "VERSION", "
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Describe the arguments."""
     parser.description = "List the servers that are there, with what they offer and how they are."
-    parser.add_argument("--service", help="only servers that offer this service")
+    complete_services(parser.add_argument("--service", help="only servers that offer this service"))
     parser.add_argument("--all", action="store_true", help="also servers of other realms that were discovered")
     parser.add_argument(
         "--wait",

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from mesh import CallError, Client, ServerView
+from mesh.cli.completers import complete_servers
 from mesh.cli.options import non_negative
 from mesh.cli.sightings import POLL_S, settled
 from mesh.cli.text import complain
@@ -35,8 +36,10 @@ _FOREIGN = ("flp", "rep")
 
 def add_server_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the names of the servers that are meant."""
-    parser.add_argument(
-        "names", nargs="*", metavar="SERVER", default=[], help="name or id of a server (default: all that are seen)"
+    complete_servers(
+        parser.add_argument(
+            "names", nargs="*", metavar="SERVER", default=[], help="name or id of a server (default: all that are seen)"
+        )
     )
 
 
