@@ -155,11 +155,7 @@ class ServerParts:
         """Hosts to bind: the given one, or for `*` the addresses of the interfaces that were named."""
         if self._host != _WILDCARD or self._interfaces is None:
             return [self._host]
-        return [
-            f"[{address}]" if ":" in address else address
-            for interface in self._chosen()
-            for address in interface.addresses
-        ]
+        return [f"[{address}]" if ":" in address else address for address in _scoped(self._chosen())]
 
     def _chosen(self) -> list[Interface]:
         try:
@@ -197,7 +193,7 @@ class ServerParts:
             if hosts != [_WILDCARD]:
                 return [Address.parse(f"{host}:{port}") for host in hosts]
             interfaces = self._chosen()
-            found = [Address(address, port) for one in interfaces for address in one.addresses]
+            found = [Address(address, port) for address in _scoped(interfaces)]
             # On another host, our loopback would lead to whoever has the port there.
             beyond = [address for address in found if not _is_loopback(f"tcp://{address}")]
             return rank_addresses(beyond or found, interfaces)
@@ -218,6 +214,15 @@ class ServerParts:
             )
         except DiscoveryError as error:
             raise ConfigError(str(error)) from None
+
+
+def _scoped(interfaces: Sequence[Interface]) -> list[str]:
+    """Return the addresses of interfaces; the link-local ones of IPv6 mean nothing without their scope (RFC 4007)."""
+    return [
+        f"{address}%{interface.name}" if address.startswith("fe80:") else address
+        for interface in interfaces
+        for address in interface.addresses
+    ]
 
 
 def _is_loopback(endpoint: str) -> bool:

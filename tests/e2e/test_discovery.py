@@ -33,3 +33,22 @@ def test_an_address_that_leads_nowhere_costs_nothing_beside_one_that_does() -> N
             server.wait_line('"name": "both"', 15.0)
             caller.answered("both")
             assert caller.servers["both"][1:] == ["tcp://10.77.0.1:5001", "tcp://10.66.0.1:5001"]
+
+
+@needs_netns
+@needs_program("ip")
+def test_hosts_that_have_link_local_addresses_only_find_and_call_each_other() -> None:
+    with Lan("a", "b") as lan:
+        for number, host in enumerate(("a", "b"), 1):
+            lan.ip(host, "address", "delete", f"10.77.0.{number}/24", "dev", "lan")
+            # nodad: it may be used at once, and not only when it is known that no other host has it.
+            lan.ip(host, "address", "add", f"fe80::{number}/64", "dev", "lan", "nodad")
+        kept = ("env", "MESH_INTERFACE=lan")
+        with (
+            lan.caller("b") as caller,
+            lan.spawn("a", *serve("wild", 5001)),
+            lan.spawn("a", *serve("kept", 5002), prefix=kept),
+        ):
+            for name in ("wild", "kept"):
+                caller.answered(name)
+            assert "tcp://[fe80::1%lan]:5002" in caller.servers["kept"]

@@ -137,6 +137,16 @@ def test_a_server_on_every_address_has_the_identity_that_others_dial(public: str
     assert identity.decode().rpartition(":")[0] == f"tcp://{public}", "loopback only where there is nothing else"
 
 
+def test_a_server_where_all_addresses_are_link_local_has_one_with_its_scope(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MESH_INTERFACE")
+    near = Interface("eth0", 2, ("fe80::7/64",))
+    monkeypatch.setattr(mesh.hosting, "choose_interfaces", lambda names: [LOOPBACK, near])
+    with closing(parts("tcp://*:0").bind()) as link:
+        identity = link._sock.getsockopt(zmq.ROUTING_ID)
+    assert isinstance(identity, bytes)
+    assert identity.decode().startswith("tcp://[fe80::7%eth0]:")
+
+
 def test_a_server_on_every_address_is_advertised_so_for_its_addresses_may_change(public: str) -> None:
     server = bound(parts("tcp://*:0"))
     assert is_wildcard(server._advertised)
