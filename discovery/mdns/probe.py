@@ -184,8 +184,6 @@ class _Channel:
         ):
             self._hears_itself = True
             return
-        if not to_group and message.id != self._ids[False]:
-            return
         self._heard[to_group][host] = None
         for label in self._labels(message):
             self._told[Told(host, label, message.is_query())] = None

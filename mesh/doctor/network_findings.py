@@ -115,7 +115,7 @@ def _with_rule(machine: Machine, text: str, outgoing: bool) -> tuple[str, str]:
     if rule is not None:
         text += f" (the rule {rule.text!r} in {rule.chain})"
     elif not machine.firewall.readable:
-        text += " (as root its rules could be looked at)"
+        text += " (its rules can be looked at as root, where nft or iptables-save is installed)"
     if machine.firewall.tool == "ufw":
         command = f"ufw allow {'out ' if outgoing else ''}5353/udp"
     elif machine.firewall.tool == "firewalld":

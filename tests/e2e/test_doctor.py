@@ -140,6 +140,13 @@ def test_who_is_in_another_realm_is_told_to_whom_misses_him(office: Office) -> N
         assert (code, codes(told)) == (0, {})
 
 
+def test_a_host_that_is_not_there_is_told_from_one_whose_firewall_drops(office: Office) -> None:
+    away, dropped = "tcp://10.77.0.99:5001", f"tcp://10.77.0.1:{DROPPED}"
+    code, told = office.told("--server", away, "--server", dropped)
+    assert code == 3
+    assert codes(told) == {"10.77.0.99:5001": "no-host", f"10.77.0.1:{DROPPED}": "port-dropped"}
+
+
 def test_multicast_that_a_firewall_drops_is_named_with_its_rule(office: Office) -> None:
     lan = office.lan
     with (

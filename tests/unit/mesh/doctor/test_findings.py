@@ -66,6 +66,11 @@ NETWORK = [
     (observed(seen(), hearings=(replace(LAN, hears_itself=False),)), []),
     (observed(seen(), hearings=(replace(LAN, by_multicast=("10.0.0.3",)),)), [("warning", "multicast-one-way")]),
     (observed(seen(), hearings=(replace(LAN, by_multicast=()),), listened_s=1.0), []),
+    # Who ended in the midst of it could not say it by multicast, too.
+    (
+        observed(seen(End.REFUSED), hearings=(replace(LAN, by_multicast=()),), again=again()),
+        [("problem", "stale")],
+    ),
     # A fault is no problem where it is not needed.
     (observed(named(End.ANSWERED), hearings=(DEAF,)), [("warning", "multicast-in-blocked")]),
     (observed(named(End.ANSWERED), discovers=False, hearings=()), []),
@@ -123,7 +128,7 @@ def test_who_hears_nobody_is_told_what_may_be_the_reason(link: Link, in_containe
         # The rule is for the other direction, or for something else.
         (with_rules(Rule("OUTPUT", "policy DROP", outgoing=True)), ["drops UDP port 5353 -> let it in"]),
         (with_rules(Rule("INPUT", "ct state invalid drop")), ["drops UDP port 5353 -> let it in"]),
-        (observed(hearings=(DEAF,)), ["as root its rules could be looked at"]),
+        (observed(hearings=(DEAF,)), ["its rules can be looked at as root"]),
         (observed(hearings=(replace(DEAF, by_unicast=(A,)),)), [f"what it sends does arrive, for {A} answered it"]),
     ],
 )
@@ -181,6 +186,8 @@ SERVERS = [
         [f"by {A} at 10.99.0.1:5001 only", "10.0.0.3/24 on eth0", "--bind 'tcp://*:5001'"],
     ),
     (observed(seen(End.NO_ANSWER, "10.99.0.1"), again=STILL), "wrong-interface", ["bound to the wrong interface"]),
+    (observed(seen(End.SILENT, "10.99.0.1"), again=STILL), "frozen", ["says nothing"]),
+    (observed(seen(End.REFUSED, "10.99.0.1"), again=STILL), "stale", [f"by {A} just now", "if it runs, let TCP port"]),
     (observed(named(End.REFUSED)), "port-refused", [f"{A}:5001 is refused: its host is there"]),
     (observed(named(End.NO_ANSWER, "10.99.0.1")), "no-answer", ["cannot be told from here"]),
     (observed(named(End.NO_ROUTE, "10.99.0.1", "Network is unreachable")), "no-route", ["(network is unreachable)"]),
@@ -265,8 +272,9 @@ def test_a_server_that_drains_answers_and_takes_no_calls() -> None:
 
 def test_on_the_host_of_the_server_its_loopback_is_its_own() -> None:
     here = replace(LAN, told=(Told("10.0.0.3", "a 1"),))
-    gone = observed(seen(End.REFUSED, "127.0.0.1"), hearings=(here,), again=(here,))
-    assert "nobody listens there, on this host" in the("stale", gone)
+    for host in ("127.0.0.1", "127.0.0.2", "10.0.0.3"):
+        gone = observed(seen(End.REFUSED, host), hearings=(here,), again=(here,))
+        assert "nobody listens there, on this host" in the("stale", gone)
     assert found(observed(seen(End.ANSWERED, "127.0.0.1"), hearings=(here,))) == [("note", "loopback-only")]
     alone = replace(MACHINE, links=(LO, replace(ETH, used=False)))
     lo = Hearing("lo", "127.0.0.1", hears_itself=True, told=here.told)
