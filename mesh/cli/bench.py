@@ -30,6 +30,7 @@ _OPEN_MAX = 1000
 _SHARES = (0.5, 0.9, 0.95, 0.99, 0.999)
 _BARS_MAX = 12
 _BAR_WIDTH = 40
+_SERVERS_MAX = 16
 _SETTLE_S = 0.5
 """Until the servers beside the first one are found as well."""
 _REFRESH_S = 0.2
@@ -205,7 +206,7 @@ def _draw(result: _Result, args: argparse.Namespace) -> None:
         print()
         draw(_bars(latencies), words=[""])
         print()
-        draw([_share(result, peer_id) for peer_id, _ in load.servers.most_common()], words=["SERVER"])
+        draw(_shares(result), words=["SERVER"])
     if tally.failed:
         print()
         draw([{"ERROR": kind, "CALLS": str(calls)} for kind, calls in tally.errors.most_common()], words=["ERROR"])
@@ -250,10 +251,11 @@ def _bars(latencies: Latencies) -> list[dict[str, str]]:
     ]
 
 
-def _share(result: _Result, peer_id: str) -> dict[str, str]:
-    answers = result.load.servers[peer_id]
-    return {
-        "SERVER": printable(result.names.get(peer_id, peer_id)),
-        "ANSWERS": str(answers),
-        "SHARE": f"{answers / result.load.tally.latencies.count:.1%}",
-    }
+def _shares(result: _Result) -> list[dict[str, str]]:
+    """Return how many calls each server answered; the least busy of many servers together."""
+    answered = result.load.servers.most_common()
+    shown = [(printable(result.names.get(peer_id, peer_id)), count) for peer_id, count in answered[:_SERVERS_MAX]]
+    if others := answered[_SERVERS_MAX:]:
+        shown.append((f"{len(others)} others", sum(count for _, count in others)))
+    whole = result.load.tally.latencies.count
+    return [{"SERVER": name, "ANSWERS": str(count), "SHARE": f"{count / whole:.1%}"} for name, count in shown]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import difflib
+import shutil
+import textwrap
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from importlib import import_module
@@ -86,12 +87,16 @@ def command_parser(command: Command) -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     command.add_arguments(parser)
+    # The formatter leaves the lines of the epilog as they are, and with them those of the description.
+    parser.description = textwrap.fill(parser.description or "", shutil.get_terminal_size().columns - 2)
     return parser
 
 
 def unknown_command(name: str) -> UsageError:
     """Return the error that says which commands there are."""
     known = [*COMMANDS, TOP.name]
+    import difflib  # here, for commands that exist start sooner without it
+
     near = difflib.get_close_matches(name, known, n=1)
     hint = f"did you mean {near[0]!r}?" if near else f"choose one of {', '.join(known)}"
     return UsageError(f"there is no command {name!r}; {hint}")

@@ -38,11 +38,14 @@ def test_no_command_at_all_gives_the_help_as_an_error(run: Run) -> None:
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_each_command_has_a_help_with_the_exit_codes(run: Run, name: str) -> None:
+def test_each_command_has_a_help_with_the_exit_codes(run: Run, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
     code, out, err = run(name, "--help")
     assert (code, err) == (0, "")
     assert out.startswith(f"usage: mesh {name} ")
-    assert "exit codes:" in out
+    described, found, _ = out.partition("exit codes:")
+    assert found
+    assert max(map(len, described.splitlines())) <= 80
 
 
 @pytest.mark.parametrize(
