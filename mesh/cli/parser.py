@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import shutil
-import textwrap
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from importlib import import_module
@@ -60,13 +58,22 @@ class _Parser(argparse.ArgumentParser):
         raise UsageError(f"{message}; '{self.prog} --help' says what can be given")
 
 
+class _HelpFormatter(argparse.RawDescriptionHelpFormatter):
+    """Wraps a description of one line to the width of the terminal, and leaves texts of several lines as they are."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        if "\n" in text:
+            return super()._fill_text(text, width, indent)
+        return argparse.HelpFormatter._fill_text(self, text, width, indent)
+
+
 def mesh_parser(described: Iterable[str] = ()) -> argparse.ArgumentParser:
     """Return the parser of `mesh` itself; only of the commands named in `described` it knows the arguments."""
     parser = _Parser(
         prog="mesh",
         description="Serve and call methods in a mesh of servers that find each other.",
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=_HelpFormatter,
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="store_true", help="print the version and exit")
@@ -83,20 +90,18 @@ def command_parser(command: Command) -> argparse.ArgumentParser:
     parser = _Parser(
         prog=f"mesh {command.name}",
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=_HelpFormatter,
         allow_abbrev=False,
     )
     command.add_arguments(parser)
-    # The formatter leaves the lines of the epilog as they are, and with them those of the description.
-    parser.description = textwrap.fill(parser.description or "", shutil.get_terminal_size().columns - 2)
     return parser
 
 
 def unknown_command(name: str) -> UsageError:
     """Return the error that says which commands there are."""
-    known = [*COMMANDS, TOP.name]
     import difflib  # here, for commands that exist start sooner without it
 
+    known = [*COMMANDS, TOP.name]
     near = difflib.get_close_matches(name, known, n=1)
     hint = f"did you mean {near[0]!r}?" if near else f"choose one of {', '.join(known)}"
     return UsageError(f"there is no command {name!r}; {hint}")

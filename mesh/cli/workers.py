@@ -46,9 +46,8 @@ def add_worker_options(parser: argparse.ArgumentParser) -> None:
     """Add what says how many processes serve, and when one is replaced."""
     group = parser.add_argument_group(
         "workers",
-        "Processes NAME-1 … NAME-N serve, each a server of its own; one that crashes\n"
-        "or hangs is replaced. A port given with --bind is the first of N+1. SIGHUP\n"
-        "loads the application anew without losing a call.",
+        "Processes NAME-1 … NAME-N serve, each a server of its own; one that crashes or hangs is replaced. A port "
+        "given with --bind is the first of N+1. SIGHUP loads the application anew without losing a call.",
     )
     group.add_argument(
         "--workers", type=_count, metavar="N", help="how many; auto: as many as there are processors (default: none)"
