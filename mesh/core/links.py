@@ -232,7 +232,7 @@ class Links:
         if conn.proto == REP or conn.pong_deadline:
             return
         self.ping(conn, now)
-        self._timers.set(conn, conn.pong_deadline)
+        self._look_later(conn, now)
 
     def _patience_s(self, conn: Connection) -> float:
         return max(self._config.ping_timeout_s, conn.rtt.bound_s())
@@ -264,7 +264,13 @@ class Links:
         # A connection that is never silent is asked as well, now and then: only a PONG tells the server's clock.
         if not conn.pong_deadline and (silent or now >= conn.clock_at + CLOCK_AGE_MAX_S):
             self.ping(conn, now)
-        self._timers.set(conn, conn.pong_deadline or conn.heard_at + self._config.ping_interval_s)
+        self._look_later(conn, now)
+
+    def _look_later(self, conn: Connection, now: float) -> None:
+        """Arm its timer: within an interval even if the PONG has more time, for its answer sets no timer anew."""
+        interval_s = self._config.ping_interval_s
+        when = min(conn.pong_deadline, now + interval_s) if conn.pong_deadline else conn.heard_at + interval_s
+        self._timers.set(conn, when)
 
     def _missed(self, conn: Connection, now: float) -> None:
         conn.misses += 1

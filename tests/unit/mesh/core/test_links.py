@@ -269,6 +269,17 @@ def test_many_servers_that_are_cut_off_are_not_dialled_at_every_moment(client: C
     assert len(client.took(Connect)) <= 4 * (100 + 50) + 50, "each once a second, and fifty more for all"
 
 
+def test_a_slow_answer_once_does_not_keep_a_silent_server_from_being_asked_again(client: Client) -> None:
+    far = client.join("a")
+    client.core._links.conns[far.conn_id].rtt.add(3.0)  # the client itself was stopped meanwhile
+    call = client.call()
+    client.advance(0.2)  # the call is overdue: its server is asked, and answers
+    far.answer(call)
+    client.actions.clear()
+    client.advance(3.2)
+    assert len([action for action in client.took(Send) if type(action.record) is Ping]) == 3
+
+
 def test_a_vanished_record_does_not_take_down_a_server_that_answers(client: Client) -> None:
     far = client.join("a")
     client.feed(PeerRemoved(far.peer))
