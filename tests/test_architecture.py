@@ -47,6 +47,7 @@ LAYERS = (
         for name in [
             "finding",
             "findings",
+            "firewall",
             "network_findings",
             "observations",
             "reach_findings",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterable
 
+from mesh.cli.completers import complete_servers
 from mesh.cli.exits import Exit, UsageError
 from mesh.cli.options import add_client_options, interfaces_of, non_negative
 from mesh.cli.text import compact, printable
@@ -22,12 +23,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "about answers, 1 if only a part does or there is a problem, 3 if nobody takes calls, and 8 if that is because "
         "discovery fails on this host."
     )
-    parser.add_argument(
-        "target",
-        nargs="?",
-        default="",
-        metavar="SERVER|SERVICE",
-        help="the server (name or id) or service that is missed",
+    complete_servers(
+        parser.add_argument(
+            "target",
+            nargs="?",
+            default="",
+            metavar="SERVER|SERVICE",
+            help="the server (name or id) or service that is missed",
+        )
     )
     parser.add_argument(
         "--timeout",

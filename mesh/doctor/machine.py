@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import shutil
 import socket
 import struct
@@ -14,7 +13,8 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from discovery.interfaces import Interface, is_linked, present_interfaces, why_left_out
-from mesh.doctor.observations import Firewall, Link, Machine, Rule
+from mesh.doctor.firewall import iptables_suspects, nft_suspects
+from mesh.doctor.observations import Firewall, Link, Machine
 from mesh.io.descriptors import raise_descriptors
 
 __all__ = ["neighbours", "observe_machine"]
@@ -24,9 +24,6 @@ _SIOCGIWNAME: Final = 0x8B01
 _COMPLETE: Final = 0x2
 """An entry of the ARP table that has an answer (ATF_COM)."""
 _RULES_S: Final = 2.0
-_CHAIN: Final = re.compile(r"chain (\S+) {")
-_HOOK: Final = re.compile(r"type filter hook (\w+) .*?(policy drop)?;?\s*$")
-_VERDICT: Final = re.compile(r"\b(drop|reject)\b|-j (DROP|REJECT)\b")
 
 
 def observe_machine(used: Sequence[Interface]) -> Machine:
@@ -98,10 +95,10 @@ def _firewall() -> Firewall:
     tool = next((tool for name, tool in (("ufw", "ufw"), ("firewall-cmd", "firewalld")) if shutil.which(name)), "")
     listed = _output("nft", "-nn", "list", "ruleset")
     if listed is not None:
-        return Firewall(True, tuple(_nft_suspects(listed)), tool)
+        return Firewall(True, tuple(nft_suspects(listed)), tool)
     listed = _output("iptables-save", "-t", "filter")
     if listed is not None:
-        return Firewall(True, tuple(_iptables_suspects(listed)), tool)
+        return Firewall(True, tuple(iptables_suspects(listed)), tool)
     return Firewall(tool=tool)
 
 
@@ -112,35 +109,6 @@ def _output(*command: str) -> str | None:
     except (OSError, subprocess.SubprocessError, UnicodeDecodeError):
         return None
     return done.stdout if done.returncode == 0 else None
-
-
-def _nft_suspects(listed: str) -> Iterator[Rule]:
-    """Yield what may drop packets of ours in the output of `nft list ruleset`, in any chain."""
-    table = chain = ""
-    outgoing = False
-    for line in map(str.strip, listed.splitlines()):
-        if line.startswith("table "):
-            table = line.removeprefix("table ").removesuffix(" {")
-        elif found := _CHAIN.match(line):
-            chain, outgoing = found[1], "out" in found[1].lower()
-        elif line.startswith("type "):
-            hook = _HOOK.match(line)
-            outgoing = hook is not None and hook[1] in ("output", "postrouting")
-            if hook is not None and "policy drop" in line and hook[1] in ("input", "output"):
-                yield Rule(f"{table} {chain}", "policy drop", outgoing)
-        elif _VERDICT.search(line):
-            yield Rule(f"{table} {chain}", line, outgoing)
-
-
-def _iptables_suspects(listed: str) -> Iterator[Rule]:
-    """Yield what may drop packets of ours in the output of `iptables-save`."""
-    for line in map(str.strip, listed.splitlines()):
-        name, _, rest = line.partition(" ")
-        if name in (":INPUT", ":OUTPUT") and rest.startswith("DROP"):
-            yield Rule(name[1:], "policy DROP", name == ":OUTPUT")
-        elif name == "-A" and _VERDICT.search(rest):
-            chain, _, rule = rest.partition(" ")
-            yield Rule(chain, rule, "out" in chain.lower())
 
 
 def _lines(path: str) -> list[str]:

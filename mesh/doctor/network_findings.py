@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import re
 from collections.abc import Sequence
+from fnmatch import fnmatchcase
 
 from discovery.hearing import Hearing
 from mesh.doctor.finding import Finding, Level, listed, plain_hosts
@@ -14,6 +15,8 @@ __all__ = ["hearings_of", "network_findings", "works"]
 
 _DESCRIPTORS_MIN = 24
 """What a client opens before its first connection; see mesh.io.descriptors."""
+_DEVICE = re.compile(r'(?:\b[io]if(?:name)? (!= )?|(! )?(?<!\S)-[io] )"?([\w.@*+-]+)"?')
+"""What turns the condition round, with nftables and with iptables, and the interface that a rule is for."""
 _ONE_WAY_S_MIN = 1.5
 """Who has said something by multicast says it again after a second at the earliest (RFC 6762 section 6)."""
 
@@ -92,7 +95,7 @@ def _fault(machine: Machine, link: Link, hearing: Hearing, level: Level) -> Find
     where = f"{link.name} ({hearing.address})"
     if hearing.step == "send" and hearing.error in (errno.EPERM, errno.EACCES):
         text = f"this host may not send multicast on {where}: its firewall drops UDP port 5353 on the way out"
-        return Finding(level, "multicast-out-blocked", link.name, *_with_rule(machine, text, outgoing=True))
+        return Finding(level, "multicast-out-blocked", link.name, *_with_rule(machine, link, text, outgoing=True))
     if hearing.step == "send" and hearing.error in (errno.ENETUNREACH, errno.EHOSTUNREACH):
         text = f"there is no way for multicast on {where}: {_reason(hearing.error)}"
         remedy = f"give it one: ip route add 224.0.0.0/4 dev {link.name}"
@@ -103,15 +106,15 @@ def _fault(machine: Machine, link: Link, hearing: Hearing, level: Level) -> Find
         remedy = f"look at it with ip address show {link.name}, or use another interface with --interface"
         return Finding(level, "multicast-failed", link.name, text, remedy)
     text = f"this host does not hear multicast on {where}, not even its own: its firewall drops UDP port 5353"
-    text, remedy = _with_rule(machine, text, outgoing=False)
+    text, remedy = _with_rule(machine, link, text, outgoing=False)
     if hearing.by_unicast:
         text += f"; what it sends does arrive, for {listed(plain_hosts(hearing.by_unicast))} answered it directly"
     return Finding(level, "multicast-in-blocked", link.name, text, remedy)
 
 
-def _with_rule(machine: Machine, text: str, outgoing: bool) -> tuple[str, str]:
+def _with_rule(machine: Machine, link: Link, text: str, outgoing: bool) -> tuple[str, str]:
     """Return the sentence with the rule that is the likely cause, and what to do against it."""
-    rule = _suspect(machine.firewall.suspects, outgoing)
+    rule = _suspect(machine.firewall.suspects, link, outgoing)
     if rule is not None:
         text += f" (the rule {rule.text!r} in {rule.chain})"
     elif not machine.firewall.readable:
@@ -127,17 +130,20 @@ def _with_rule(machine: Machine, text: str, outgoing: bool) -> tuple[str, str]:
     return text, f"let it {'out' if outgoing else 'in'}: {command}"
 
 
-def _suspect(rules: Sequence[Rule], outgoing: bool) -> Rule | None:
+def _suspect(rules: Sequence[Rule], link: Link, outgoing: bool) -> Rule | None:
     """Return the rule that most likely drops mDNS: one that names it, else one that drops what is not allowed."""
 
     def rank(rule: Rule) -> int:
+        device = _DEVICE.search(rule.text)
+        if device is not None and fnmatchcase(link.name, device[3].replace("+", "*")) is bool(device[1] or device[2]):
+            return 9  # it is about other interfaces
         if re.search(r"\b5353\b|\bmdns\b", rule.text):
             return 0
         if re.search(r"\b224\.|\bff0|multicast", rule.text):
             return 1
-        if re.search(r"tcp|icmp|invalid|dport|saddr|iif(name)? \"?lo\b", rule.text):
+        if re.search(r"tcp|icmp|invalid|dport|saddr| -s ", rule.text):
             return 9
-        return 2 if rule.text.lower() == "policy drop" else 3
+        return 2 if rule.text == "policy drop" else 3
 
     return min((rule for rule in rules if rule.outgoing == outgoing and rank(rule) < 9), key=rank, default=None)
 
@@ -159,7 +165,7 @@ def _working(observations: Observations, link: Link, hearings: Sequence[Hearing]
         f"on {link.name} {listed(others)} answered directly, and nothing that others send by multicast arrives: the "
         f"network or their firewalls keep it back"
     )
-    rule = _suspect(observations.machine.firewall.suspects, outgoing=False)
+    rule = _suspect(observations.machine.firewall.suspects, link, outgoing=False)
     if rule is not None:
         text += f"; this host has the rule {rule.text!r} in {rule.chain}"
     remedy = "turn IGMP snooping off at the switch or access point, or give it a querier"

@@ -157,9 +157,9 @@ class Rule:
     """A rule of this host's firewall that may be what is in the way."""
 
     chain: str
-    """Where it stands: `inet filter input`."""
+    """Where it stands: `inet filter input`, or with iptables `INPUT`."""
     text: str
-    """The rule as it is listed: `udp dport 5353 drop`."""
+    """The rule as it is listed: `udp dport 5353 drop`; `policy drop` for what no rule takes."""
     outgoing: bool = False
 
 

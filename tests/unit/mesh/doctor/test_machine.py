@@ -9,49 +9,6 @@ import pytest
 from discovery import choose_interfaces
 from mesh.doctor import machine as module
 from mesh.doctor.machine import neighbours, observe_machine
-from mesh.doctor.observations import Rule
-
-NFT = """\
-table inet filter {
-    chain input {
-        type filter hook input priority filter; policy drop;
-        ct state established,related accept
-        tcp dport 22 accept
-        ip saddr 10.0.0.0/8 udp dport 5353 counter packets 0 bytes 0 drop
-    }
-    chain output {
-        type filter hook output priority 0; policy accept;
-        reject with icmpx admin-prohibited
-    }
-    chain nat {
-        type nat hook postrouting priority srcnat; policy accept;
-    }
-}
-"""
-
-IPTABLES = """\
-*filter
-:INPUT DROP [0:0]
-:OUTPUT ACCEPT [0:0]
-:ufw-user-input - [0:0]
--A INPUT -p tcp -m tcp --dport 22 -j ACCEPT
--A INPUT -p udp -m udp --dport 5353 -j DROP
--A OUTPUT -d 224.0.0.0/4 -j REJECT --reject-with icmp-port-unreachable
-COMMIT
-"""
-
-
-def test_rules_that_drop_are_found_with_chain_and_direction() -> None:
-    assert list(module._nft_suspects(NFT)) == [
-        Rule("inet filter input", "policy drop"),
-        Rule("inet filter input", "ip saddr 10.0.0.0/8 udp dport 5353 counter packets 0 bytes 0 drop"),
-        Rule("inet filter output", "reject with icmpx admin-prohibited", outgoing=True),
-    ]
-    assert list(module._iptables_suspects(IPTABLES)) == [
-        Rule("INPUT", "policy DROP"),
-        Rule("INPUT", "-p udp -m udp --dport 5353 -j DROP"),
-        Rule("OUTPUT", "-d 224.0.0.0/4 -j REJECT --reject-with icmp-port-unreachable", outgoing=True),
-    ]
 
 
 def test_where_no_rules_can_be_read_none_are_claimed(monkeypatch: pytest.MonkeyPatch) -> None:
