@@ -126,10 +126,10 @@ class Fleet:
         """How many processes were started so far."""
         return len(self._nodes)
 
-    def launch(self, name: str, *, bind: str = "tcp://*:0", count: int = 1) -> Node:
+    def launch(self, name: str, *, service: str = "work", bind: str = "tcp://*:0", count: int = 1) -> Node:
         """Start a process of `count` servers and return at once."""
-        command = [sys.executable, "-m", "scripts.fleet_server", name, "--bind", bind, "--count", str(count)]
-        command += ["--parent", str(os.getpid())]
+        command = [sys.executable, "-m", "scripts.fleet_server", name, "--service", service]
+        command += ["--bind", bind, "--count", str(count), "--parent", str(os.getpid())]
         if self._log is not None:
             command += ["--log", str(self._log)]
         complaints = Path(self._folder.name) / f"{len(self._nodes)}.txt"

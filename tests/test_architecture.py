@@ -34,9 +34,14 @@ LAYERS = (
     Layer("mesh.io.*", (*_CORE, "mesh.io.*", "zmq")),
     Layer("mesh.top.rows", _PUBLIC[:2], pure=True),
     Layer("mesh.top.board", ("mesh", "mesh.top.rows"), pure=True),
-    Layer("mesh.top.columns", ("mesh.top.rows",), pure=True),
-    Layer("mesh.top.controls", ("mesh.top.columns",), pure=True),
-    Layer("mesh.top.view", ("mesh", "discovery", "mesh.top.*", "rich"), pure=True),
+    Layer("mesh.top.figures", (), pure=True),
+    Layer("mesh.top.columns", ("mesh.top.figures", "mesh.top.rows"), pure=True),
+    Layer("mesh.top.keys", (), pure=True),
+    Layer("mesh.top.controls", ("mesh.top.columns", "mesh.top.rows"), pure=True),
+    *(
+        Layer(f"mesh.top.{name}", ("mesh", "discovery", "mesh.top.*", "rich"), pure=True)
+        for name in ["table", "sheets", "view"]
+    ),
     *(
         Layer(f"mesh.workers.{name}", _WORKERS, pure=True)
         for name in ["actions", "events", "gate", "messages", "policy", "process", "supervisor", "suspects", "wording"]

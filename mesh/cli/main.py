@@ -61,7 +61,7 @@ def _run(words: list[str]) -> int:
 
 
 def _top(words: list[str]) -> int:
-    from mesh.top.app import main as top
+    from mesh.top.app import run as top
 
     return top(words)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import sys
@@ -80,11 +81,13 @@ class Terminal:
         kept, self._kept = self._kept, None
         try:
             if live is not None:
-                live.stop()
+                with contextlib.suppress(OSError):  # the window was closed: there is nothing to give back
+                    live.stop()
         finally:
             if self._keyboard is not None and kept is not None:
-                # TCSAFLUSH also drops what was typed for us and not read: the shell shall not run it.
-                termios.tcsetattr(self._keyboard, termios.TCSAFLUSH, kept)
+                with contextlib.suppress(termios.error):
+                    # TCSAFLUSH also drops what was typed for us and not read: the shell shall not run it.
+                    termios.tcsetattr(self._keyboard, termios.TCSAFLUSH, kept)
 
     def _suspend(self) -> None:
         """Ctrl-Z was typed: stop with the terminal given back; go on from here after `fg`."""
@@ -99,4 +102,6 @@ class Terminal:
             typed = os.read(self._keyboard, _CHUNK)
         except OSError:  # the other side of the terminal was closed
             typed = b""
+        if not typed:  # else this would be called without end
+            self._loop.remove_reader(self._keyboard)
         self._on_keys(typed.decode(errors="replace"))

@@ -1,42 +1,57 @@
-"""From rows to something that rich prints: fits any width and height, wraps nothing, trusts no text of a server."""
+"""The whole screen, from what there is to show and how it is looked at; fits any width and height."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rich.cells import cell_len, set_cell_size
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
 
-from mesh.top.board import Event, Screen
-from mesh.top.columns import COLUMNS, Column, Order, in_order, rate_text
-from mesh.top.controls import Controls
-from mesh.top.rows import Row, filtered
+from mesh.top.board import Screen
+from mesh.top.columns import Field
+from mesh.top.controls import DETAIL, DRAIN, FILTER, HELP, RESUME, SORT, Controls
+from mesh.top.figures import plain, rate_text, sparkline
+from mesh.top.rows import Row
+from mesh.top.sheets import detail, event_lines, help_sheet, sort_sheet
+from mesh.top.table import FAINT, GAP, STATE_STYLES, clean, table
 
-__all__ = ["View", "table"]
+__all__ = ["View"]
 
-_GAP = "  "
-_STATE_STYLES = {
-    "alive": "green",
-    "suspect": "yellow",
-    "draining": "cyan",
-    "ejected": "yellow",
-    "dead": "bold red",
-    "unverified": "magenta",
-    "advertised": "magenta",
+_HEAD = 3
+"""Lines above the table or sheet: two of figures, and a blank one."""
+_PEAK_WIDTH = 11
+"""Cells for the greatest of the calls per second so far."""
+_EVENTS_SHARE = 4
+"""One line in so many is for events where the rows want more room than there is."""
+_EVENTS_MAX = 12
+_EVENTS_FROM = 10
+"""Lines that a screen has at least to show any."""
+_KEYS = {
+    "": (
+        ("q", "quit"),
+        ("?", "help"),
+        ("↑↓", "select"),
+        ("Enter", "details"),
+        ("s", "sort"),
+        ("r", "reverse"),
+        ("/", "filter"),
+        ("p", "pause"),
+    ),
+    DETAIL: (
+        ("Esc", "back"),
+        ("↑↓", "other server"),
+        ("→", "next page"),
+        ("P", "ping"),
+        ("D", "drain"),
+        ("p", "pause"),
+    ),
+    SORT: (("↑↓", "choose"), ("Enter", "sort by it, or reverse"), ("Esc", "back")),
+    HELP: (("→", "next page"), ("Esc", "back")),
 }
-_EVENT_STYLES = {
-    "appeared": "green",
-    "back": "green",
-    "suspect": "yellow",
-    "lost": "bold red",
-    "draining": "cyan",
-    "ejected": "yellow",
+_QUESTIONS = {
+    DRAIN: ("drain {}?", "it finishes the calls that it has and takes no more"),
+    RESUME: ("take {} back?", "it takes calls again"),
 }
-_FAINT_STATES = ("gone", "ignored")
-_KEYS = (("q", "quit"), ("p", "pause"), ("s", "sort by the next column"), ("r", "reverse"), ("/", "filter"))
-_BARS = "▁▂▃▄▅▆▇█"
-_BARS_ASCII = "_.-=+*%#"
 
 
 class View:
@@ -46,170 +61,138 @@ class View:
         screen: What there is to show.
         controls: How it is looked at.
         realm: Name of the mesh, for the header.
+        columns: Those of the table; none: as many as there is room for.
     """
 
-    def __init__(self, screen: Screen, controls: Controls, realm: str) -> None:
+    def __init__(self, screen: Screen, controls: Controls, realm: str, columns: Sequence[Field] = ()) -> None:
         self._screen = screen
         self._controls = controls
         self._realm = realm
+        self._columns = columns
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Yield as many lines as there is room for."""
         width, height = options.max_width, options.height or console.height
-        controls = self._controls
-        rows = in_order(filtered(self._screen.rows, controls.filter), controls.order)
-        # Two lines of header, a blank one, the titles, and the last line, which says what the keys do.
-        room = max(1, height - 5)
-        events = self._events(min(len(self._screen.events), max(room - len(rows) - 1, room // 3)), room)
-        shown = rows[: room - len(events)]
-        if len(shown) < len(rows):
-            shown = shown[:-1]
-        lines = [self._summary(), self._pace(width, ascii_only=options.ascii_only), Text()]
-        lines += table(shown, controls.order, width)
-        if len(shown) < len(rows):
-            lines.append(Text(f"and {len(rows) - len(shown)} more: filter them, or sort what matters up", "dim"))
-        elif not rows:
-            lines.append(Text(self._nothing(), "dim"))
-        lines += [Text()] * (height - 1 - len(lines) - len(events))
-        lines += events
-        for line in [*lines[: height - 1], self._last_line()]:
+        rows = self._controls.chosen(self._screen.rows)
+        room = max(1, height - _HEAD - 1)
+        body, pages = self._sheet(rows, width, room) if self._controls.sheet else (self._table(rows, width, room), 1)
+        lines = [self._summary(width), self._pace(width), Text(), *body]
+        lines += [Text()] * (height - 1 - len(lines))
+        for line in [*lines[: height - 1], self._last_line(rows, pages)]:
             line.truncate(width)
             line.no_wrap = True
+            if options.ascii_only:
+                line.plain = plain(line.plain)
             yield line
 
-    def _summary(self) -> Text:
-        totals = self._screen.totals
-        line = Text.assemble(("mesh-top", "bold"), f"{_GAP}{self._screen.clock}{_GAP}realm {_clean(self._realm)}{_GAP}")
-        line.append(f"{totals.servers} server{'' if totals.servers == 1 else 's'}")
-        for state, count in totals.states.items():
-            line.append(f", {count} {state}", _STATE_STYLES.get(state, ""))
-        line.append(f"{_GAP}{totals.services} service{'' if totals.services == 1 else 's'}")
-        if self._screen.strangers:
-            line.append(f"{_GAP}{self._screen.strangers} more in other realms", "dim")
-        return line
+    # -- the head
 
-    def _pace(self, width: int, *, ascii_only: bool) -> Text:
-        totals = self._screen.totals
-        line = Text(f"calls/s {rate_text(totals.calls_per_s):>5}{_GAP}errors/s ")
+    def _summary(self, width: int) -> Text:
+        screen, totals = self._screen, self._screen.totals
+        line = Text.assemble(
+            ("mesh-top", "bold"), f"{GAP}{clean(self._realm)}{GAP}", _counted(totals.servers, "server")
+        )
+        for state, count in totals.states.items():
+            line.append(GAP)
+            line.append("●", STATE_STYLES.get(state, ""))
+            line.append(f" {count} {state}")
+        more = [_counted(totals.services, "service")]
+        if screen.strangers:
+            more.append(f"+ {screen.strangers} of other realms")
+        if screen.departed:
+            more.append(f"+ {screen.departed} long dead")
+        for part in more:
+            if line.cell_len + len(part) + 2 * len(GAP) + len(screen.clock) <= width:
+                line.append(GAP + part, FAINT)
+        line.append(" " * max(len(GAP), width - line.cell_len - len(screen.clock)))
+        return line.append(screen.clock, FAINT)
+
+    def _pace(self, width: int) -> Text:
+        """Return the totals; what is left of the line is for the calls per second so far, the newest at its end."""
+        totals, history = self._screen.totals, self._screen.history
+        line = Text.assemble((f"{rate_text(totals.calls_per_s):>5}", "bold"), f" calls/s{GAP}")
         line.append(f"{rate_text(totals.errors_per_s):>5}", "bold red" if totals.errors_per_s else "")
-        line.append(f"{_GAP}in flight {totals.in_flight}{_GAP}")
-        room = max(0, width - line.cell_len)
-        history = self._screen.history[-room:] if room else ()
-        line.append(_sparkline(history, _BARS_ASCII if ascii_only else _BARS), "cyan")
-        return line
+        line.append(f" errors/s{GAP}{totals.in_flight:>5} in flight{GAP}")
+        chart = history[-max(0, width - line.cell_len - _PEAK_WIDTH) or len(history) :]
+        if not chart or width - line.cell_len < 2 * _PEAK_WIDTH:
+            return line
+        line.append(" " * (width - line.cell_len - _PEAK_WIDTH - len(chart)))
+        line.append(f"{'max ' + rate_text(max(chart)):>{_PEAK_WIDTH - len(GAP)}}{GAP}", FAINT)
+        return line.append(sparkline(chart), "cyan")
+
+    # -- the body
+
+    def _table(self, rows: Sequence[Row], width: int, room: int) -> list[Text]:
+        events = self._screen.events
+        count = 0
+        if room + _HEAD + 1 >= _EVENTS_FROM:
+            # Two lines: the titles above the rows, and what stands between rows and events.
+            count = min(len(events), _EVENTS_MAX, max(room - 2 - len(rows), room // _EVENTS_SHARE))
+        shown, first = self._around_selected(rows, room - 1 - (count + 1 if count else 0))
+        lines = table(shown, self._controls.order, width, self._columns, self._controls.selected, rows)
+        if not rows:
+            lines.append(Text(self._nothing(), FAINT))
+        if not count:
+            return lines
+        lines += [Text()] * (room - count - 1 - len(lines))
+        where = f" {first + 1}-{first + len(shown)} of {len(rows)} " if len(shown) < len(rows) else ""
+        lines.append(Text(f"───{where}".ljust(width, "─"), FAINT))
+        return lines + event_lines(events[-count:])
+
+    def _around_selected(self, rows: Sequence[Row], room: int) -> tuple[Sequence[Row], int]:
+        """Return as many rows as there is room for, the selected one in their midst, and the number of the first."""
+        row = self._controls.row(rows)
+        at = rows.index(row) if row else 0
+        first = min(max(0, at - room // 2), max(0, len(rows) - room))
+        return rows[first : first + max(0, room)], first
 
     def _nothing(self) -> str:
         if self._screen.rows:
-            return f"none of {len(self._screen.rows)} servers fits the filter"
+            return f"none of {_counted(len(self._screen.rows), 'server')} fits the filter"
         return "no server seen yet: is one running, on this network and in this realm?"
 
-    def _events(self, count: int, room: int) -> list[Text]:
-        """Return a blank line and the last `count` events; nothing where the table needs the room."""
-        if count < 1 or room < 6:
-            return []
-        return [Text(), *map(_event_line, self._screen.events[-count:])][: max(0, room - 1)]
-
-    def _last_line(self) -> Text:
+    def _sheet(self, rows: Sequence[Row], width: int, room: int) -> tuple[list[Text], int]:
+        """Return the lines of a page, and how many pages there are."""
         controls = self._controls
-        line = Text()
-        if controls.typing:
-            line.append("filter: ", "bold")
-            line.append(_clean(controls.filter))
-            line.append(" ", "reverse")
-            line.append(f"{_GAP}Enter keeps it, Escape drops it", "dim")
-            return line
+        if controls.sheet == SORT:
+            return sort_sheet(controls.order, controls.cursor, room), 1
+        row = controls.row(rows)
+        if controls.sheet == HELP:
+            lines = help_sheet(width)
+        elif row is not None:
+            lines = detail(row, self._screen.events, width)
+        else:
+            lines = [Text("this server has left, or does not fit the filter", FAINT)]
+        pages = max(1, -(-len(lines) // room))
+        first = controls.page % pages * room
+        return lines[first : first + room], pages
+
+    # -- the last line
+
+    def _last_line(self, rows: Sequence[Row], pages: int) -> Text:
+        controls = self._controls
+        line, row = Text(), controls.row(rows)
+        if controls.prompt == FILTER:
+            line.append("filter: ", "bold").append(clean(controls.filter)).append(" ", "reverse")
+            return line.append(f"{GAP}Enter keeps it, Escape drops it", FAINT)
+        if controls.prompt:
+            question, consequence = _QUESTIONS[controls.prompt]
+            line.append(question.format(clean(row.name) if row else "it"), "bold yellow")
+            return line.append(f"{GAP}y: yes, any other key: no").append(f"{GAP}{consequence}", FAINT)
         if controls.paused:
-            line.append(" PAUSED ", "reverse")
-            line.append(_GAP)
-        if controls.filter:
-            line.append("filter: ", "bold")
-            line.append(_clean(controls.filter) + _GAP)
-        for key, meaning in _KEYS:
-            line.append(key, "bold")
-            line.append(f" {meaning}{_GAP}", "dim")
+            line.append(" PAUSED ", "reverse").append(GAP)
+        if controls.message:
+            return line.append(clean(controls.message), "bold")
+        if not controls.sheet and row is not None and row.note:
+            line.append(f"{clean(row.name)}: {clean(row.note)}{GAP}", STATE_STYLES.get(row.state, ""))
+        if controls.filter and not controls.sheet:
+            line.append("filter: ", "bold").append(clean(controls.filter) + GAP)
+        if pages > 1:
+            line.append(f"page {controls.page % pages + 1} of {pages}{GAP}", FAINT)
+        for key, meaning in _KEYS[controls.sheet]:
+            line.append(key, "bold").append(f" {meaning}{GAP}", FAINT)
         return line
 
 
-def table(rows: Sequence[Row], order: Order | None = None, width: int | None = None) -> list[Text]:
-    """Return the titles and one line for each row; columns that have no room in `width` cells are left out."""
-    cells = {column: [_clean(column.text(row)) for row in rows] for column in COLUMNS}
-    widths = _widths(cells, order, width)
-    titles = Text(_GAP).join(_title(column, order, widths[column]) for column in widths)
-    titles.stylize("bold")
-    lines = [titles]
-    for index, row in enumerate(rows):
-        line = Text(_GAP).join(
-            Text(_fit(cells[column][index], size, column.number), _style(column, row))
-            for column, size in widths.items()
-        )
-        if row.state in _FAINT_STATES:
-            line.stylize("dim")
-        lines.append(line)
-    for line in lines:
-        line.rstrip()
-    return lines
-
-
-def _widths(cells: dict[Column, list[str]], order: Order | None, width: int | None) -> dict[Column, int]:
-    """Choose the columns that fit, by rank; the one that sorts is chosen right after the name."""
-    natural = {
-        column: min(column.width_max, max([column.width_min, _title(column, order).cell_len, *map(cell_len, texts)]))
-        for column, texts in cells.items()
-    }
-    if width is None:
-        return natural
-    sorting = order.key if order else ""
-    chosen: dict[Column, int] = {}
-    left = width
-    for column in sorted(natural, key=lambda column: (column.rank > 0 and column.key != sorting, column.rank)):
-        # The first is always there, however narrow the terminal.
-        size = natural[column] if chosen else min(natural[column], width)
-        gap = len(_GAP) if chosen else 0
-        if size + gap > left and column.key == "note" and left - gap >= 2 * column.width_min:
-            size = left - gap  # words may be cut
-        if size + gap <= left:
-            chosen[column] = size
-            left -= size + gap
-    return {column: chosen[column] for column in COLUMNS if column in chosen}
-
-
-def _title(column: Column, order: Order | None, width: int | None = None) -> Text:
-    sorts = order is not None and order.key == column.key
-    text = column.title + (("v" if order.down else "^") if order is not None and sorts else "")
-    return Text(text if width is None else _fit(text, width, column.number), "reverse" if sorts else "")
-
-
-def _style(column: Column, row: Row) -> str:
-    if column.key == "state":
-        return _STATE_STYLES.get(row.state, "")
-    if column.key == "name":
-        return "bold"
-    if column.key == "errors/s" or (column.key == "errors" and row.errors_per_s):
-        return "red" if row.errors_per_s else ""
-    return ""
-
-
-def _event_line(event: Event) -> Text:
-    return Text.assemble(
-        (f"{event.clock}{_GAP}", "dim"),
-        (f"{event.kind:<11}{_GAP}", _EVENT_STYLES.get(event.kind, "")),
-        (_clean(event.name), "bold"),
-        (f"{_GAP}{_clean(event.detail)}", "dim"),
-    )
-
-
-def _sparkline(values: Sequence[float], bars: str) -> str:
-    most = max(values, default=0.0)
-    return "".join(bars[round((len(bars) - 1) * value / most)] if most else bars[0] for value in values)
-
-
-def _fit(text: str, width: int, right: bool) -> str:
-    """Return the text in exactly `width` cells."""
-    if right and cell_len(text) < width:
-        return " " * (width - cell_len(text)) + text
-    return set_cell_size(text, width)
-
-
-def _clean(text: str) -> str:
-    """Replace what a terminal would obey: names, notes and versions come from anybody on the network."""
-    return text if text.isprintable() else "".join(char if char.isprintable() else "?" for char in text)
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"

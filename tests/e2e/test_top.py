@@ -114,6 +114,12 @@ class Tmux:
             raise AssertionError(f"{error}\n{found[0]}") from None
         return found[0]
 
+    def program(self) -> int:
+        """Return the process id of what runs in the shell."""
+        pid = int(self.run("display-message", "-p", "#{pane_pid}"))
+        [child] = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        return int(child)
+
     def is_clean(self) -> bool:
         """Tell whether the terminal is as it was before mesh-top."""
         modes = self.run("display-message", "-p", "#{alternate_on} #{cursor_flag}").split()
@@ -143,18 +149,27 @@ def test_a_session_in_a_terminal(terminal: Tmux, realm: str) -> None:
         # Exported sizes, as from a shell that uses readline, must not keep it from following the terminal.
         terminal.start("--realm", realm, "-d", "0.5", env="COLUMNS=80 LINES=24")
         screen = terminal.wait("^calc-server +alive +calc .*\n^geo-server +alive +geo .*\n^text-server +alive +text ")
-        assert re.search(r"^NAME\^ +STATE +SERVICES +CALLS/S", screen, re.MULTILINE)
-        assert f"realm {realm}  3 servers, 3 alive  3 services" in screen
+        assert re.search(r"^NAME▲ +STATE +SERVICES +CALLS/S", screen, re.MULTILINE)
+        assert re.match(
+            rf"mesh-top  {realm}  3 servers  ● 3 alive  3 services .* \d\d:\d\d:\d\d$", screen.splitlines()[0]
+        )
 
         terminal.keys("r")
-        terminal.wait("^NAMEv .*\n^text-server .*\n^geo-server .*\n^calc-server ")
+        terminal.wait("^NAME▼ .*\n^text-server .*\n^geo-server .*\n^calc-server ")
+        terminal.keys(">")
+        terminal.wait("^NAME +STATE▲ ")
         terminal.keys("s")
-        terminal.wait(r"^NAME +STATE\^ ")
+        terminal.wait("^  VERSION ")
+        terminal.keys("Home", "Enter")
+        terminal.wait("^NAME▲")
 
-        terminal.keys("/", "g", "e", "o", "Enter")
-        screen = terminal.wait(r"^filter: geo")
-        assert "calc-server" not in screen.partition("appeared")[0]
-        terminal.keys("Escape")
+        terminal.keys("/", "g", "e")
+        screen = terminal.wait("^filter: ge ")
+        assert "calc-server" not in screen.partition("────")[0]
+        terminal.keys("Enter", "Enter")
+        terminal.wait("^METHOD +CALLS(.*\n)+geo\\.add +0 ")
+        terminal.wait("^tcp://.* +alive(.*\n)+TXT RECORD\nid=.*\nsvc=geo\n")
+        terminal.keys("Escape", "Escape")
         terminal.wait("^calc-server +alive")
 
         for width, height in ((60, 15), (80, 24)):
@@ -163,10 +178,10 @@ def test_a_session_in_a_terminal(terminal: Tmux, realm: str) -> None:
 
         running[0].kill9()
         terminal.wait("^calc-server +dead", 2 * 0.5 + 0.3)
-        terminal.wait("lost +calc-server")
+        terminal.wait("dead +calc-server")
         running[1].terminate()
         terminal.wait("^text-server +gone")
-        terminal.wait("left +text-server")
+        terminal.wait("gone +text-server")
 
         terminal.keys("q")
         screen = terminal.wait("^code=0", 2.0)
@@ -175,12 +190,32 @@ def test_a_session_in_a_terminal(terminal: Tmux, realm: str) -> None:
 
 
 @needs_program("tmux")
+def test_a_server_is_asked_drained_and_taken_back(terminal: Tmux, realm: str) -> None:
+    with servers(realm, "calc"):
+        terminal.start("--realm", realm, "-d", "0.2")
+        terminal.wait("^calc-server +alive")
+        terminal.keys("D")
+        terminal.wait("^select a server first")
+        terminal.keys("Down", "P")
+        terminal.wait("^calc-server answered in [0-9.]+ ms")
+        terminal.keys("D", "n")
+        terminal.wait("^left as it is")
+        terminal.keys("D")
+        terminal.wait("^drain calc-server[?]")
+        terminal.keys("y")
+        terminal.wait("^calc-server +draining")
+        terminal.keys("D", "y")
+        terminal.wait("^calc-server takes calls again")
+        terminal.wait("^calc-server +alive")
+
+
+@needs_program("tmux")
 def test_a_paused_screen_stands_still(terminal: Tmux, realm: str) -> None:
     with servers(realm, "calc") as [calc]:
         terminal.start("--realm", realm, "-d", "0.1")
         terminal.wait("^calc-server +alive")
         terminal.keys("p")
-        still = terminal.wait("^ PAUSED .* filter *$")
+        still = terminal.wait("^ PAUSED .* filter")
         calc.kill9()
         with servers(realm, "text"):
             assert terminal.text() == still
@@ -203,15 +238,23 @@ def test_ctrl_z_gives_the_terminal_back_and_fg_goes_on(terminal: Tmux, calm_real
 
 
 @needs_program("tmux")
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_ends_it_with_a_clean_terminal(terminal: Tmux, realm: str, number: signal.Signals) -> None:
     terminal.start("--realm", realm)
     terminal.wait("^no server seen yet: is one running, on this network and in this realm")
-    pid = int(terminal.run("display-message", "-p", "#{pane_pid}"))
-    [child] = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    os.kill(int(child), number)
+    os.kill(terminal.program(), number)
     terminal.wait("^code=0", 2.0)
     assert terminal.is_clean()
+
+
+@needs_program("tmux")
+def test_it_ends_with_its_window(terminal: Tmux, realm: str) -> None:
+    terminal.run("new-window", "-d", "sleep 60")  # else tmux itself would end
+    terminal.start("--realm", realm)
+    terminal.wait("^no server seen yet")
+    program = Path(f"/proc/{terminal.program()}")
+    terminal.run("kill-pane")
+    wait_until(lambda: not program.exists() or "Z" in (program / "stat").read_text().split()[2:3])
 
 
 @needs_program("tmux")
@@ -254,15 +297,26 @@ def test_a_pipe_gets_one_plain_table(calm_realm: str) -> None:
 
 
 def test_json_has_one_object_a_line_for_each_server(calm_realm: str) -> None:
-    done = run("--realm", calm_realm, "--once", "--json", "-d", "0.2", "-s", "-name")
+    done = run("--realm", calm_realm, "--once", "--json", "-d", "0.3", "-s", "-name")
     rows = [json.loads(line) for line in done.stdout.splitlines()]
     assert (done.returncode, done.stderr) == (0, "")
     assert [row["name"] for row in rows] == ["text-server", "calc-server"]
-    assert rows[0]["state"] == "alive"
-    assert rows[0]["services"] == ["text"]
-    assert rows[0]["sources"] == ["mdns"]
-    assert rows[0]["calls_per_s"] == 0.0
-    assert rows[0]["uptime_s"] > 0.2
+    text = rows[0]
+    assert (text["state"], text["services"], text["sources"], text["calls_per_s"]) == ("alive", ["text"], ["mdns"], 0.0)
+    assert text["uptime_s"] > 0.2
+    assert text["memory"] > 1 << 20
+    assert 0.0 <= text["cpu_percent"] < 100.0
+    assert 0.0 < text["rtt_s"] < 1.0
+    assert 0.0 <= text["age_s"] < 0.3
+    assert [method["name"] for method in text["methods"]] == ["text.add"]
+    assert [address["state"] for address in text["addresses"]] == ["alive"]
+    assert (text["txt"]["svc"], text["txt"]["id"]) == ("text", text["peer_id"])
+
+
+def test_csv_has_titles_once_and_fields_that_were_asked_for(calm_realm: str) -> None:
+    done = run("--realm", calm_realm, "--csv", "-n", "2", "-d", "0.1", "-o", "name,state,p99", "-f", "text")
+    assert done.stdout.splitlines() == ["name,state,p99_s", "text-server,alive,", "text-server,alive,"]
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_a_frozen_server_never_delays_the_others(realm: str) -> None:
@@ -283,7 +337,7 @@ def test_a_frozen_server_never_delays_the_others(realm: str) -> None:
         assert top.stderr == []
 
 
-def test_a_reader_that_has_seen_enough_is_no_failure(calm_realm: str) -> None:
+def test_a_reader_that_has_seen_enough_ends_it(calm_realm: str) -> None:
     done = subprocess.run(
         [
             "sh",
@@ -303,24 +357,22 @@ def test_a_reader_that_has_seen_enough_is_no_failure(calm_realm: str) -> None:
         check=False,
     )
     assert len(done.stdout.splitlines()) == 1
-    assert done.stderr == "code=0\n"
+    assert done.stderr == "code=141\n"
 
 
 @pytest.mark.parametrize(
     ("args", "sentence"),
     [
-        (["-d", "0"], "argument -d: '0': give seconds from 0.1 to 3600"),
-        (["-d", "nan"], "argument -d: 'nan': give seconds from 0.1 to 3600"),
-        (["-n", "0"], "argument -n: '0': give a number from 1 to 999999999"),
-        (["-s", "-fast"], "argument -s: there is no column 'fast'; take one of name, state, services, "),
-        (["--realm", "a b"], "mesh-top: realm 'a b' cannot be used; give 1 to 63 letters"),
         (
-            ["--interface", "none0"],
-            "mesh-top: 'none0' is neither a network interface that is up nor one of its addresses",
+            ["-d", "0"],
+            "mesh: argument -d: '0': give seconds from 0.1 to 3600; 'mesh-top --help' says what can be given",
         ),
+        (["--realm", "a b"], "mesh: realm 'a b' cannot be used; give 1 to 63 letters"),
+        (["--interface", "none0"], "mesh: 'none0' is neither a network interface that is up nor one of its addresses"),
     ],
 )
 def test_what_cannot_be_used_is_named_with_its_remedy(args: Sequence[str], sentence: str) -> None:
     done = run("--once", *args)
     assert (done.returncode, done.stdout) == (2, "")
-    assert sentence in done.stderr.splitlines()[-1]
+    assert done.stderr.startswith(sentence)
+    assert len(done.stderr.splitlines()) == 1

@@ -32,7 +32,21 @@ _VIEW = ServerView(
     last_seen_s=0.1,
     note="",
 )
-_STATS = Stats(uptime_s=10.0, calls=0, errors=0, in_flight=0, capacity=4096, p50_s=0.001, p95_s=0.002, p99_s=0.003)
+_STATS = Stats(
+    told_at=0.0,
+    rtt_s=0.0004,
+    uptime_s=10.0,
+    cpu_s=1.0,
+    memory=48 << 20,
+    calls=0,
+    errors=0,
+    in_flight=0,
+    capacity=4096,
+    p50_s=0.001,
+    p95_s=0.002,
+    p99_s=0.003,
+    methods=(),
+)
 
 
 def view(**fields: Any) -> ServerView:
@@ -52,4 +66,5 @@ def answer(**fields: Any) -> dict[str, Any]:
 
 def snapshot(at: float, *servers: ServerView, said: dict[str, Stats] | None = None) -> Snapshot:
     """Return a look at these servers, `at` seconds after ten o'clock."""
-    return Snapshot(at, f"10:{int(at) // 60:02}:{int(at) % 60:02}", servers, said or {})
+    clock = f"10:{int(at) // 60:02}:{int(at) % 60:02}"
+    return Snapshot(at, clock, f"2026-07-01T{clock}.000+00:00", servers, said or {})

@@ -183,7 +183,7 @@ def test_top_gets_the_rest_of_the_line(run: Run, monkeypatch: pytest.MonkeyPatch
         seen.append(words)
         return 5
 
-    monkeypatch.setattr("mesh.top.app.main", top)
+    monkeypatch.setattr("mesh.top.app.run", top)
     assert run("top", "--once", "-n", "3")[0] == 5
     assert seen == [["--once", "-n", "3"]]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from mesh import ServerView
 from mesh.top.board import Board, Screen
 from tests.helpers.top import snapshot, stats, view
 
@@ -44,9 +45,10 @@ def test_a_server_that_stopped_answering_has_no_rate_when_it_answers_again() -> 
         (["connecting", "alive"], ["appeared"]),
         (["connecting", "waiting", "connecting"], ["unreachable"]),
         (["alive", "suspect", "alive"], ["appeared", "suspect", "back"]),
-        (["alive", "suspect", "dead", "dead"], ["appeared", "suspect", "lost"]),
-        (["alive", "connecting", "waiting", "alive"], ["appeared", "lost", "back"]),
-        (["alive", "draining"], ["appeared", "draining"]),
+        (["alive", "suspect", "dead", "dead"], ["appeared", "suspect", "dead"]),
+        (["alive", "connecting", "waiting", "alive"], ["appeared", "dead", "back"]),
+        (["alive", "draining", "alive"], ["appeared", "draining", "back"]),
+        (["alive", "ejected", "alive"], ["appeared", "ejected", "back"]),
     ],
 )
 def test_changes_of_state_are_events(states: list[str], kinds: list[str]) -> None:
@@ -61,33 +63,55 @@ def test_an_event_says_what_when_and_why() -> None:
     screen = board.update(snapshot(62, view(state="waiting", note="connection refused")))
     assert events(screen) == [
         ("appeared", "calc-1", "tcp://127.0.0.1:5001 calc"),
-        ("lost", "calc-1", "connection refused"),
+        ("dead", "calc-1", "connection refused"),
     ]
     assert [event.clock for event in screen.events] == ["10:01:01", "10:01:02"]
 
 
-def test_who_is_gone_stays_for_half_a_minute() -> None:
+def test_who_is_gone_says_nothing_more_fades_and_leaves() -> None:
     board = Board()
     board.update(snapshot(0, view(), said={"id-1": stats()}))
-    for at in (5, 34.9):
-        screen = board.update(snapshot(at))
-        assert [(row.state, row.calls, row.rtt_s) for row in screen.rows] == [("gone", None, None)]
-    assert board.update(snapshot(35)).rows == ()
-    assert [event.kind for event in screen.events] == ["appeared", "left"]
+    for at, faded in ((5, False), (34.9, False), (35, True), (64.9, True)):
+        [row] = board.update(snapshot(at)).rows
+        assert (row.state, row.calls, row.rtt_s, row.faded) == ("gone", None, None, faded)
+    screen = board.update(snapshot(65))
+    assert (screen.rows, screen.departed) == ((), 0)
+    assert [event.kind for event in screen.events] == ["appeared", "gone"]
 
 
-def test_who_is_gone_stays_for_good_where_that_is_wanted() -> None:
+def test_who_is_dead_fades_and_leaves_although_it_is_advertised() -> None:
+    board = Board()
+    board.update(snapshot(0, view()))
+    for at, faded in ((5, False), (35, True), (604.9, True)):
+        [row] = board.update(snapshot(at, view(state="waiting"))).rows
+        assert (row.state, row.faded) == ("dead", faded)
+    screen = board.update(snapshot(605, view(state="waiting")))
+    assert (screen.rows, screen.departed, screen.totals.servers) == ((), 1, 0)
+    screen = board.update(snapshot(700))
+    assert (screen.rows, screen.departed) == ((), 0)
+    assert [event.kind for event in screen.events] == ["appeared", "dead"]
+
+
+def test_who_was_dead_for_long_has_its_row_again_when_it_is_back() -> None:
+    board = Board()
+    for at, state in ((0, "alive"), (1, "waiting"), (900, "alive")):
+        screen = board.update(snapshot(at, view(state=state)))
+    assert [(row.state, row.faded) for row in screen.rows] == [("alive", False)]
+
+
+@pytest.mark.parametrize("last", [(), (view(state="waiting"),)])
+def test_who_is_gone_or_dead_stays_for_good_where_that_is_wanted(last: tuple[ServerView, ...]) -> None:
     board = Board(everything=True)
     board.update(snapshot(0, view()))
-    board.update(snapshot(1))
-    assert [row.state for row in board.update(snapshot(9999)).rows] == ["gone"]
+    board.update(snapshot(1, *last))
+    assert [row.faded for row in board.update(snapshot(9999, *last)).rows] == [True]
 
 
-def test_a_dead_server_that_is_forgotten_was_lost_and_has_not_left() -> None:
+def test_a_dead_server_that_is_forgotten_was_dead_and_has_not_left() -> None:
     board = Board()
     board.update(snapshot(0, view()))
     board.update(snapshot(1, view(state="dead")))
-    assert [event.kind for event in board.update(snapshot(2)).events] == ["appeared", "lost"]
+    assert [event.kind for event in board.update(snapshot(2)).events] == ["appeared", "dead"]
 
 
 def test_who_comes_back_is_no_longer_gone() -> None:
@@ -96,7 +120,21 @@ def test_who_comes_back_is_no_longer_gone() -> None:
     board.update(snapshot(1))
     screen = board.update(snapshot(2, view()))
     assert [row.state for row in screen.rows] == ["alive"]
-    assert [event.kind for event in screen.events] == ["appeared", "left", "back"]
+    assert [event.kind for event in screen.events] == ["appeared", "gone", "back"]
+
+
+def test_another_address_that_takes_over_is_an_event() -> None:
+    first, second = "tcp://10.0.0.1:5", "tcp://10.0.1.1:5"
+    board = Board()
+    board.update(snapshot(0, view(address=first)))
+    board.update(snapshot(1, view(address=second)))
+    board.update(snapshot(2, view(address=second, state="waiting")))
+    screen = board.update(snapshot(3, view(address=first)))
+    assert events(screen)[1:] == [
+        ("failed over", "calc-1", f"from {first} to {second}"),
+        ("dead", "calc-1", ""),
+        ("failed over", "calc-1", f"from {second} to {first}"),
+    ]
 
 
 def test_a_server_known_by_its_address_becomes_the_one_that_answers_there() -> None:
@@ -107,20 +145,62 @@ def test_a_server_known_by_its_address_becomes_the_one_that_answers_there() -> N
     assert [event.kind for event in screen.events] == ["appeared"]
 
 
-def test_a_successor_at_the_same_address_takes_the_row() -> None:
+@pytest.mark.parametrize("old", [(), (view(state="waiting"),)], ids=["it said goodbye", "it is still advertised"])
+@pytest.mark.parametrize(
+    "successor",
+    [view(peer_id="id-2", address="tcp://10.0.0.9:1"), view(peer_id="id-2", name="other")],
+    ids=["of the same name", "at the same address"],
+)
+def test_a_successor_takes_the_row(old: tuple[ServerView, ...], successor: ServerView) -> None:
+    board = Board()
+    board.update(snapshot(0, view()))
+    board.update(snapshot(1, *old))
+    screen = board.update(snapshot(2, *old, successor))
+    assert [(row.peer_id, row.state) for row in screen.rows] == [("id-2", "alive")]
+    assert events(screen)[-1] == ("back", successor.name, f"as another process, at {successor.address}")
+    assert screen.departed == 0
+    assert len(board.update(snapshot(3, *old, successor)).events) == len(screen.events)
+
+
+def test_a_successor_at_once_is_seen_as_well() -> None:
     board = Board()
     board.update(snapshot(0, view()))
     screen = board.update(snapshot(1, view(peer_id="id-2")))
-    assert [(row.peer_id, row.state) for row in screen.rows] == [("id-2", "alive")]
+    assert [row.peer_id for row in screen.rows] == ["id-2"]
+    assert [event.kind for event in screen.events] == ["appeared", "gone", "back"]
+
+
+def test_two_that_live_may_have_one_name() -> None:
+    screen = Board().update(snapshot(0, view(), view(peer_id="id-2", address="tcp://127.0.0.1:7")))
+    assert [event.kind for event in screen.events] == ["appeared", "appeared"]
+    assert len(screen.rows) == 2
+
+
+def test_round_trips_are_those_of_answers_each_once_and_not_of_others() -> None:
+    board = Board()
+    first, second = stats(uptime_s=1.0, rtt_s=0.001), stats(uptime_s=2.0, rtt_s=0.003)
+    untimed = stats(uptime_s=3.0, rtt_s=None)
+    for at, said in enumerate((first, second, second, untimed)):
+        screen = board.update(snapshot(at, view(rtt_s=9.0), said={"id-1": said}))
+    assert screen.rows[0].rtt_history_s == (0.001, 0.003)
+
+
+def test_who_cannot_be_asked_has_the_round_trips_of_pings() -> None:
+    board = Board()
+    for at, rtt_s in enumerate((None, 0.001, 0.001, 0.002)):
+        screen = board.update(snapshot(at, view(proto="flp", rtt_s=rtt_s)))
+    assert screen.rows[0].rtt_history_s == (0.001, 0.002)
 
 
 def test_what_is_remembered_has_a_bound() -> None:
     board = Board(everything=True)
-    for number in range(250):
-        screen = board.update(snapshot(number, view(peer_id=f"id-{number}", address=f"tcp://127.0.0.1:{number + 1}")))
+    for number in range(210):
+        screen = board.update(
+            snapshot(number, view(peer_id=f"id-{number}", name=f"n{number}", address=f"tcp://127.0.0.1:{number + 1}"))
+        )
     assert len(screen.rows) == 101
-    assert len(screen.events) == 100
-    assert {row.peer_id for row in screen.rows} == {f"id-{number}" for number in range(149, 250)}
+    assert len(screen.events) == 200
+    assert {row.peer_id for row in screen.rows} == {f"id-{number}" for number in range(109, 210)}
 
 
 def test_servers_of_other_realms_are_counted_and_shown_only_on_demand() -> None:

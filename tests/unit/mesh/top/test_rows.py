@@ -10,32 +10,34 @@ from mesh.top.rows import Stats, filtered, row_of, totals_of
 from tests.helpers.top import answer, stats, view
 
 
+def read(**fields: object) -> Stats:
+    """Return what is made of an answer with these fields."""
+    told = Stats.read(answer(**fields), told_at=5.0, rtt_s=0.001)
+    assert told is not None
+    return told
+
+
 def test_an_answer_is_summed_over_its_methods() -> None:
-    read = Stats.read(
-        answer(
-            uptime_s=7.5,
-            in_flight=3,
-            capacity=4096,
-            endpoints=[
-                {"num_requests": 10, "num_errors": 1, "p50_ns": 2_000_000, "p95_ns": 5_000_000, "p99_ns": 6_000_000},
-                {"num_requests": 5, "num_errors": 2, "p50_ns": 1_000_000, "p95_ns": 9_000_000, "p99_ns": 9_500_000},
-            ],
-        )
-    )
-    assert read == Stats(7.5, 15, 3, 3, 4096, p50_s=0.002, p95_s=0.009, p99_s=0.0095)
+    methods = [
+        {"num_requests": 10, "num_errors": 1, "p50_ns": 2_000_000, "p95_ns": 5_000_000, "p99_ns": 6_000_000},
+        {"num_requests": 5, "num_errors": 2, "p50_ns": 1_000_000, "p95_ns": 9_000_000, "p99_ns": 9_500_000},
+    ]
+    told = read(uptime_s=7.5, cpu_s=1.5, memory=4096, in_flight=3, capacity=512, endpoints=methods)
+    assert (told.told_at, told.rtt_s, told.uptime_s, told.cpu_s, told.memory) == (5.0, 0.001, 7.5, 1.5, 4096)
+    assert (told.calls, told.errors, told.in_flight, told.capacity) == (15, 3, 3, 512)
+    assert (told.p50_s, told.p95_s, told.p99_s) == (0.002, 0.009, 0.0095)
 
 
 def test_methods_that_were_never_called_have_no_percentiles() -> None:
-    read = Stats.read(answer(endpoints=[{"num_requests": 0, "p50_ns": 5}]))
-    assert read is not None
-    assert (read.p50_s, read.p95_s, read.p99_s) == (None, None, None)
+    told = read(endpoints=[{"num_requests": 0, "p50_ns": 5}])
+    assert (told.p50_s, told.p95_s, told.p99_s) == (None, None, None)
 
 
 @pytest.mark.parametrize(
     "garbage", [None, 7, [], "x", {}, {"uptime_s": "1"}, {"uptime_s": True}, {"uptime_s": math.nan}]
 )
 def test_an_answer_without_uptime_is_none(garbage: object) -> None:
-    assert Stats.read(garbage) is None
+    assert Stats.read(garbage, told_at=0.0) is None
 
 
 @pytest.mark.parametrize(
@@ -43,9 +45,61 @@ def test_an_answer_without_uptime_is_none(garbage: object) -> None:
     [None, 5, {"a": 1}, [None, 5, "x"], [{}], [{"num_requests": "many"}], [{"num_requests": math.inf}], [{1: 2}]],
 )
 def test_garbage_in_an_answer_counts_as_nothing(endpoints: object) -> None:
-    read = Stats.read(answer(in_flight=-4, capacity=None, endpoints=endpoints))
-    assert read is not None
-    assert (read.calls, read.errors, read.in_flight, read.capacity, read.p99_s) == (0, 0, 0, 0, None)
+    told = read(in_flight=-4, capacity=None, cpu_s="much", memory=-1, endpoints=endpoints)
+    assert (told.calls, told.errors, told.in_flight, told.capacity, told.p99_s) == (0, 0, 0, 0, None)
+    assert (told.cpu_s, told.memory) == (None, None)
+    methods = row_of(view(), told, met=True).methods
+    assert all(method.calls == 0 and method.p99_s is None for method in methods)
+
+
+def test_more_methods_than_anybody_has_are_cut() -> None:
+    assert len(read(endpoints=[{"num_requests": 1}] * 5000).methods) == 1000
+
+
+def test_each_method_has_its_own_figures_those_with_most_calls_first() -> None:
+    def told(uptime_s: float, adds: int, subs: int) -> Stats:
+        quick, failed = {"p50_ns": 1000, "p95_ns": 2000, "p99_ns": 3000}, {"num_errors": 2, "last_error": "no"}
+        methods = [
+            {"subject": "calc.add", "num_requests": adds, **quick},
+            {"subject": "calc.sub", "num_requests": subs, **quick, **failed},
+            {"subject": "calc.never", "num_requests": 0, **quick},
+        ]
+        return read(uptime_s=uptime_s, endpoints=methods)
+
+    add, never, sub = "calc.add", "calc.never", "calc.sub"
+    row = row_of(view(), told(12.0, 10, 50), told(10.0, 6, 0), met=True)
+    assert [(method.name, method.calls, method.calls_per_s) for method in row.methods] == [
+        (sub, 50, 25.0),
+        (add, 10, 2.0),
+        (never, 0, 0.0),
+    ]
+    assert [(method.errors, method.last_error, method.p99_s) for method in row.methods] == [
+        (2, "no", 3e-6),
+        (0, "", 3e-6),
+        (0, "", None),
+    ]
+    assert [method.calls_per_s for method in row_of(view(), told(12.0, 1, 1), met=True).methods] == [None] * 3
+    assert row_of(view(), met=True).methods == []
+
+
+def test_round_trips_have_a_median_and_a_tail_and_the_last_ten_are_charted() -> None:
+    row = row_of(view(), stats(), met=True, rtts=[number / 1000 for number in range(100, 0, -1)])
+    assert (row.rtt_s, row.rtt_p50_s, row.rtt_p99_s) == (0.001, 0.05, 0.099)
+    assert row.rtt_history_s == tuple(number / 1000 for number in range(10, 0, -1))
+    assert row_of(view(), stats(), met=True).rtt_p50_s is None
+
+
+def test_a_row_knows_how_old_its_figures_are() -> None:
+    assert row_of(view(), stats(told_at=3.0), met=True, now=3.25).age_s == 0.25
+
+
+def test_the_processor_is_shared_among_what_happened_between_two_answers() -> None:
+    def percent(before: float | None, after: float | None) -> float | None:
+        told, earlier = stats(uptime_s=12.0, cpu_s=after), stats(uptime_s=10.0, cpu_s=before)
+        return row_of(view(), told, earlier, met=True).cpu_percent
+
+    assert percent(1.0, 1.5) == 25.0
+    assert percent(None, 1.5) is percent(1.0, None) is None
 
 
 def test_rates_are_differences_by_the_servers_own_clock() -> None:

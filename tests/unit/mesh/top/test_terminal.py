@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import pty
+import select
 import sys
 import termios
 from collections.abc import Iterator
@@ -26,6 +28,14 @@ class Pty:
 
     program: TextIO
     user: int
+
+    shown: bytes = b""
+
+    def wait_for(self, output: bytes) -> None:
+        """Return when this was written to it; a terminal passes on what it gets in pieces."""
+        while output not in self.shown:
+            assert select.select([self.user], [], [], 5.0)[0], self.shown
+            self.shown += os.read(self.user, 65536)
 
     @property
     def modes(self) -> list[object]:
@@ -57,9 +67,8 @@ def test_an_exception_gives_it_back(screen: Pty) -> None:
     with pytest.raises(KeyError):
         asyncio.run(fail())
     assert screen.modes == before
-    shown = os.read(screen.user, 65536)
-    assert LEAVE_SCREEN in shown
-    assert SHOW_CURSOR in shown
+    screen.wait_for(LEAVE_SCREEN)
+    screen.wait_for(SHOW_CURSOR)
 
 
 def test_keys_come_as_they_are_typed(screen: Pty) -> None:
@@ -73,3 +82,21 @@ def test_keys_come_as_they_are_typed(screen: Pty) -> None:
 
     asyncio.run(type_keys())
     assert typed == ["q", "\x1b[A", "\ufffd"]
+
+
+def test_a_window_that_was_closed_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    user, program = pty.openpty()
+    typed: list[str] = []
+
+    async def close_it(file: TextIO) -> None:
+        with Terminal(console(Pty(file, user)), typed.append, lambda: None):
+            os.close(user)
+            await async_wait_until(lambda: "" in typed)
+            await asyncio.sleep(0.01)
+        assert typed == [""]
+
+    with contextlib.suppress(OSError), open(program, "w", encoding="utf-8") as file:  # closing it fails
+        monkeypatch.setattr(sys, "stdin", file)
+        asyncio.run(close_it(file))
+        typed.append("given back")
+    assert typed == ["", "given back"]
