@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, TypeGuard
 
 from mesh import AddressView, ServerView
+from mesh.top.figures import latency_text
 
 __all__ = ["ANSWERING", "MESH", "Method", "Row", "Stats", "Totals", "filtered", "row_of", "totals_of"]
 
@@ -193,7 +194,7 @@ def row_of(
         name=view.name,
         peer_id=view.peer_id,
         state=state,
-        note=view.note,
+        note=view.note or _silence(view, state),
         services=view.services,
         address=view.address,
         sources=view.sources,
@@ -253,6 +254,13 @@ def filtered(rows: Iterable[Row], text: str) -> list[Row]:
 def _searchable(row: Row) -> str:
     parts = (row.name, row.peer_id, row.state, row.address, row.proto, row.version, *row.services, *row.sources)
     return "\n".join(parts).casefold()
+
+
+def _silence(view: ServerView, state: str) -> str:
+    """Say how long a server has said nothing that ought to say something."""
+    if state not in ("suspect", "dead") or view.last_seen_s is None:
+        return ""
+    return f"no sign of life for {latency_text(view.last_seen_s)}"
 
 
 def _rates(before: Stats, after: Stats) -> tuple[float | None, float | None, float | None]:

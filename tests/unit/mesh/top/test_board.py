@@ -132,7 +132,7 @@ def test_another_address_that_takes_over_is_an_event() -> None:
     screen = board.update(snapshot(3, view(address=first)))
     assert events(screen)[1:] == [
         ("failed over", "calc-1", f"from {first} to {second}"),
-        ("dead", "calc-1", ""),
+        ("dead", "calc-1", "no sign of life for 100ms"),
         ("failed over", "calc-1", f"from {second} to {first}"),
     ]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 
@@ -87,6 +88,16 @@ def test_round_trips_have_a_median_and_a_tail_and_the_last_ten_are_charted() -> 
     assert (row.rtt_s, row.rtt_p50_s, row.rtt_p99_s) == (0.001, 0.05, 0.099)
     assert row.rtt_history_s == tuple(number / 1000 for number in range(10, 0, -1))
     assert row_of(view(), stats(), met=True).rtt_p50_s is None
+
+
+def test_who_is_silent_says_for_how_long_where_there_is_no_better_reason() -> None:
+    def note(**fields: Any) -> str:
+        return row_of(view(last_seen_s=4.06, **fields), met=True).note
+
+    assert note(state="suspect") == note(state="dead") == "no sign of life for 4.1s"
+    assert note(state="dead", note="connection refused") == "connection refused"
+    assert note() == ""
+    assert row_of(view(state="waiting", last_seen_s=None), met=True).note == ""
 
 
 def test_a_row_knows_how_old_its_figures_are() -> None:
