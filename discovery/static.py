@@ -8,12 +8,13 @@ are percent-encoded (a key in Z85 may hold ``&``, ``%`` and ``#``); ``+`` is a p
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from pathlib import Path
-from typing import Final
-from urllib.parse import unquote
+from typing import TYPE_CHECKING, Final
 
 from .base import Browser, OnChange
 from .model import Address, DiscoveryError, DiscoveryValueError, Peer, PeerAdded, clean_name
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 __all__ = ["StaticBrowser", "parse_servers", "read_servers", "static_peers"]
 
@@ -42,7 +43,8 @@ def read_servers(path: str | Path) -> list[Peer]:
     Raises DiscoveryError if the file cannot be read, DiscoveryValueError for a line that cannot be used.
     """
     try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
+        with open(path, encoding="utf-8") as file:
+            lines = file.read().splitlines()
     except OSError as error:
         problem = f"cannot be read ({error.strerror})"
         raise DiscoveryError(str(path), problem, "name a text file with one tcp://HOST:PORT a line") from error
@@ -87,6 +89,8 @@ def _static_peer(endpoint: str) -> Peer:
 
 
 def _attribute(part: str, endpoint: str) -> tuple[str, str]:
+    from urllib.parse import unquote  # here, for hardly any endpoint has attributes, and programs start sooner
+
     key, equals, value = part.partition("=")
     try:
         if equals:

@@ -9,9 +9,10 @@ import random
 import signal
 from collections.abc import Iterable, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
-from discovery import Advertiser, Browser, Discovery, MdnsBrowser, StaticBrowser
+import discovery
+from discovery import Advertiser, Browser, Discovery, StaticBrowser
 from mesh.calling import raw_call, typed_call, watch_of
 from mesh.config import ClientConfig, ServerConfig
 from mesh.core.actions import Notice
@@ -19,13 +20,15 @@ from mesh.core.client import ClientCore, Counters
 from mesh.core.view import ServerView
 from mesh.environment import chosen_interfaces, chosen_realm, chosen_servers
 from mesh.errors import ClosedError, ConfigError
-from mesh.hosting import ServerParts
 from mesh.io.context import check_process, process_mark
-from mesh.io.hosts import LoopHost
 from mesh.io.loop import LoopDriver
 from mesh.reply import Reply
-from mesh.service import Service
 from mesh.typed import decode_result
+
+# What only a server needs is imported when one is made, as in `mesh.sync`.
+if TYPE_CHECKING:
+    from mesh.io.hosts import LoopHost
+    from mesh.service import Service
 
 __all__ = ["AsyncClient", "AsyncServer", "AsyncServiceProxy"]
 
@@ -73,7 +76,7 @@ class AsyncClient:
         if peers:
             browsers.append(StaticBrowser(peers))
         if discover:
-            browsers.append(browser or MdnsBrowser(chosen_interfaces(interfaces)))
+            browsers.append(browser or discovery.MdnsBrowser(chosen_interfaces(interfaces)))
         core = ClientCore(self._config, random.Random(), chosen_realm(realm))
         self._discovery = Discovery(*browsers)
         self._driver = LoopDriver(core, self._config, self._discovery.search, _log_notice)
@@ -262,6 +265,8 @@ class AsyncServer:
         interfaces: Sequence[str] | None = None,
         config: ServerConfig | None = None,
     ) -> None:
+        from mesh.hosting import ServerParts
+
         self._parts = ServerParts(services, bind, name, advertise, realm, interfaces, config)
         self._advertiser: Advertiser | None = None
         self._host: LoopHost | None = None
@@ -294,6 +299,8 @@ class AsyncServer:
         """
         if self._started:
             raise ClosedError("this server was started before; make a new one")
+        from mesh.io.hosts import LoopHost
+
         self._started = True
         parts = self._parts
         try:

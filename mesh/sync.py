@@ -21,7 +21,6 @@ from mesh.errors import ClosedError
 from mesh.io.context import check_process, process_mark
 from mesh.io.thread import ThreadDriver
 from mesh.reply import Reply
-from mesh.signals import StopSignals
 from mesh.typed import decode_result
 
 # What only a server needs is imported when one is made: a short program that calls, such as `mesh call`, starts sooner.
@@ -319,6 +318,8 @@ class Server:
 
     def run(self) -> None:
         """Start, serve until SIGINT or SIGTERM, then stop; a second signal exits at once. Main thread only."""
+        from mesh.signals import StopSignals
+
         with StopSignals() as signals:
             self.start()
             signals.wait()

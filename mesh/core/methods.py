@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 
 import msgspec
@@ -42,6 +41,8 @@ class MethodStats:
 
 def nearest(name: str, known: Iterable[str], n: int = 3) -> list[str]:
     """Return at most ``n`` of the known names that resemble a name, the most alike first."""
+    import difflib  # a short program, such as `mesh call`, starts sooner without what only an error needs
+
     return difflib.get_close_matches(name, sorted(known), n)
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from mesh.core.liveness import State
+from mesh.core.methods import nearest
 from mesh.core.peers import MESH
 from mesh.core.wire import ServerState
 
@@ -149,7 +149,7 @@ def describe_servers(service: str, servers: Iterable[Server], now: float, *, pee
             )
         return "Seen: " + "; ".join(_sentence(view) for view in offering[:8]) + "."
     known = sorted({name for view in wanted if view.state != "ignored" for name in view.services})
-    near = difflib.get_close_matches(service, known, n=3)
+    near = nearest(service, known)
     hint = f" Did you mean {' or '.join(near)}?" if near else ""
     offered = f"offered are: {', '.join(known[:12])}" if known else f"seen: {_names(wanted)}"
     return f"Nobody offers {service!r}; {offered}.{hint}"

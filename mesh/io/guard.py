@@ -17,7 +17,6 @@ Without /proc nothing is watched.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import resource
 import socket
@@ -182,6 +181,8 @@ class _Guard:
 
 def _trim() -> None:
     """Give memory that was freed back to the system, where the C library can."""
+    import ctypes  # here, for only floods need it, and every program starts sooner
+
     with contextlib.suppress(AttributeError, OSError):
         ctypes.CDLL(None).malloc_trim(0)
 
