@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import tracemalloc
 
 import pytest
 
@@ -34,6 +35,16 @@ def test_what_is_too_short_to_measure_is_the_least_that_can_be_told(duration_s: 
     histogram.record(duration_s)
     assert 0.0 < histogram.percentile_s(0.5) <= 1.1e-6
     assert histogram.max_s >= 0.0
+
+
+def test_nothing_recorded_takes_no_room() -> None:
+    tracemalloc.start()
+    try:
+        kept = [Histogram() for _ in range(100)]
+        octets, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert octets / len(kept) < 200
 
 
 def test_what_is_longer_than_everything_is_told_as_the_longest() -> None:
