@@ -39,6 +39,7 @@ COMMANDS = {
         Command("ls", "list the servers that are there"),
         Command("ping", "ask servers for a sign of life"),
         Command("info", "tell what servers are and offer"),
+        Command("stats", "tell how servers do: calls, errors, latencies"),
         Command("describe", "print signatures and documentation of live methods"),
         Command("bench", "put load on a method, and tell how its servers bear it"),
         Command("drain", "have servers finish their calls and take no more, or take calls again"),

@@ -137,6 +137,27 @@ def test_ctrl_c_ends_a_call_quietly(served: Process) -> None:
         assert caller.lines == []
 
 
+def test_ctrl_c_ends_a_bench_with_the_figures_so_far(served: Process) -> None:
+    where = ["--server", endpoint_of(served)]
+    with spawn([*MESH, "bench", "calc.add", "1", "2", "-d", "60", "-c", "2", "--json", *where]) as bench:
+        with Client([endpoint_of(served)], discover=False) as client:
+            wait_until(lambda: client.call("mesh.stats")["endpoints"][0]["num_requests"] > 20, 10.0, "the load")
+        os.kill(bench.pid, signal.SIGINT)
+        assert bench.wait() == 130
+    [told] = map(json.loads, bench.stdout)
+    assert (told["stopped"], told["calls"] > 10, told["failed"]) == (True, True, 0)
+    assert bench.stderr == []
+
+
+def test_stats_are_told_again_and_again_until_ctrl_c(served: Process) -> None:
+    with spawn([*MESH, "stats", "calc-1", "-d", "0.1", "--json"]) as stats:
+        wait_until(lambda: len(stats.stdout) > 2, 10.0, "three looks")
+        os.kill(stats.pid, signal.SIGINT)
+        assert stats.wait() == 0
+    assert [json.loads(line)["name"] for line in stats.stdout[:3]] == ["calc-1"] * 3
+    assert stats.stderr == []
+
+
 def test_an_error_in_a_served_file_shows_its_line_and_no_traceback(tmp_path: Path) -> None:
     file = tmp_path / "broken.py"
     file.write_text("import mesh\nmesh.Service('x').method(5)\n")
@@ -225,12 +246,8 @@ def test_a_full_disk_is_said() -> None:
         assert mesh_into(full, "completion", "bash") == (1, sentence)
 
 
-@pytest.mark.parametrize(
-    ("line", "offered"),
-    [("mesh ca", {"call"}), ("mesh call a.b --ti", {"--timeout"}), ("mesh completion z", {"zsh"})],
-)
-def test_commands_and_options_are_completed(tmp_path: Path, line: str, offered: set[str]) -> None:
-    # What the script of argcomplete does in bash: the line in the environment, the answer on descriptor 8.
+def completions(line: str, out: Path) -> set[str]:
+    """Return what is offered: what the script of argcomplete does in bash, with the answer on descriptor 8."""
     asked = {
         "_ARGCOMPLETE": "1",
         "COMP_LINE": line,
@@ -238,8 +255,23 @@ def test_commands_and_options_are_completed(tmp_path: Path, line: str, offered: 
         "_ARGCOMPLETE_IFS": "\n",
         "COMP_TYPE": "9",
     }
-    out = tmp_path / "out"
     command = 'exec "$@" 8>"$OUT" 9>/dev/null'
     env = {**os.environ, **asked, "OUT": str(out)}
     subprocess.run(["bash", "-c", command, "bash", *MESH], env=env, capture_output=True, timeout=20, check=True)
-    assert {word.strip() for word in out.read_text().splitlines()} == offered
+    return {word.strip() for word in out.read_text().splitlines()}
+
+
+@pytest.mark.parametrize(
+    ("line", "offered"),
+    [("mesh ca", {"call"}), ("mesh call a.b --ti", {"--timeout"}), ("mesh completion z", {"zsh"})],
+)
+def test_commands_and_options_are_completed(tmp_path: Path, line: str, offered: set[str]) -> None:
+    assert completions(line, tmp_path / "out") == offered
+
+
+def test_names_of_what_is_there_are_completed(served: Process, tmp_path: Path) -> None:
+    where = f"--server {endpoint_of(served)}"
+    out = tmp_path / "out"
+    assert completions(f"mesh drain {where} ca", out) == {"calc-1"}
+    assert completions(f"mesh describe {where} calc", out) == {"calc", "calc.add", "calc.rest"}
+    assert completions(f"mesh bench --server tcp://127.0.0.1:{free_port()} calc", out) == set()
