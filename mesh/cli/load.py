@@ -46,17 +46,17 @@ class Load:
 
     def __init__(self, ask: Callable[[], Awaitable[Reply]], plan: Plan) -> None:
         self._ask = ask
-        self.plan = plan
+        self.plan: Plan = plan
         self.stopped: bool = False
         """It was told to end before the plan was done."""
         self._began_at = 0.0
         self._begun = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._room = asyncio.Semaphore(plan.concurrency)
-        self.tally = Tally()
+        self.tally: Tally = Tally()
         """What came of the calls. With a rate latencies count from when the call should have begun, however late its
         turn came: a server that stalls is charged for all the calls that it kept waiting."""
-        self.lateness = Latencies()
+        self.lateness: Latencies = Latencies()
         """From when each call was due to when it began; 0 without a rate."""
         self.servers: Counter[str] = Counter()
         """Answers by the id of the server."""

@@ -17,11 +17,11 @@ class Tally:
     """Counts calls by how they ended."""
 
     def __init__(self) -> None:
-        self.latencies = Latencies()
+        self.latencies: Latencies = Latencies()
         """Of the calls that were answered."""
         self.errors: Counter[str] = Counter()
         """How often each kind of error ended a call."""
-        self.first_error = ""
+        self.first_error: str = ""
         """The sentence of the first one."""
         self.elapsed_s: float = 0.0
         """From the first call to the end of the last one."""
