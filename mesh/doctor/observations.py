@@ -144,9 +144,12 @@ class Link:
         return bool(fours) and all(network.endswith("/32") for network in fours)
 
     def holds(self, host: str) -> bool:
-        """Tell whether an address is in one of its networks."""
+        """Tell whether an address is in one of its networks, or in its scope."""
+        address, _, scope = host.partition("%")
+        if scope:
+            return scope == self.name
         try:
-            ip = ipaddress.ip_address(bare(host))
+            ip = ipaddress.ip_address(address)
         except ValueError:
             return False
         return any(ip in ipaddress.ip_network(network, strict=False) for network in self.networks)

@@ -163,9 +163,9 @@ class _Case:
             text = f"{where} is refused: its host is there, and nobody listens on that port, or a firewall rejects it"
             remedy = f"start the server, correct the port (ss -tlnp on its host), or {allow}"
             return self._problem("port-refused", text + beside, remedy)
-        speakers, host = self._by(self._speakers), best.address.host
+        speakers, host = self._by(self._speakers), bare(best.address.host)
         again = f"start {self._name} again, or stop what speaks for it ('mesh advertise', avahi-publish)"
-        if is_loopback(host) or bare(host) in self._machine.hosts:
+        if is_loopback(host) or host in self._machine.hosts:
             text = f"the advertisement of {where} is stale: nobody listens there, on this host"
             return self._problem("stale", text + beside, again)
         if any((":" in speaker) == (":" in host) for speaker in self._speakers) and host not in self._speakers:
@@ -212,7 +212,7 @@ class _Case:
     def _is_present(self, host: str) -> bool:
         """Tell whether a host of this network was heard just now."""
         heard = {heard for each in self._observations.again for heard in (*each.by_multicast, *each.by_unicast)}
-        return host in heard or self._machine.neighbours.get(host, False) or host in self._machine.hosts
+        return bare(host) in (*heard, *self._machine.hosts) or self._machine.neighbours.get(host, False)
 
     def _own_rule(self, port: int) -> str:
         """Return the words about a rule of this host that names a port of TCP."""

@@ -98,7 +98,13 @@ def _ms(seconds: float) -> str:
 
 
 def as_json(observations: Observations, diagnosis: Diagnosis) -> dict[str, Any]:
-    """Return everything as one object."""
+    """Return everything as one object.
+
+    `usable`: calls find a server; `healthy`: and there is no problem. `wanted` and `serving` count the servers that are
+    asked about. `findings` have `level` (problem, warning, note), `code` (stays the same), `subject`, `text`, `remedy`.
+    `interfaces` tell per address what `multicast` did; `servers` (all that were seen) what each of their `addresses`
+    answered, in seconds, and `result` is a name of `End` in lower case.
+    """
     machine = observations.machine
     return {
         "usable": diagnosis.usable,

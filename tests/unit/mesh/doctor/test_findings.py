@@ -173,6 +173,16 @@ SERVERS = [
         "port-rejected",
         ["rejected by a firewall", "'no route to host'"],
     ),
+    (
+        observed(seen(End.NO_ANSWER, "fe80::1%eth0"), again=again(Told("fe80::1", "a 1"))),
+        "port-dropped",
+        ["its host is there"],
+    ),
+    (
+        observed(seen(End.REFUSED, "fe80::1%eth0"), again=again(Told("fe80::1", "a 1"))),
+        "port-refused",
+        ["by fe80::1 just now"],
+    ),
     (observed(seen(End.CLOSED), again=STILL), "closed", ["LimitNOFILE"]),
     (observed(seen(End.SILENT), again=again()), "frozen", ["its process is stopped", "kill -CONT"]),
     (observed(seen(End.FOREIGN, why="it says 'SSH'"), again=STILL), "not-zeromq", ["(it says 'SSH')", "ss -tlnp"]),
