@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import random
 from collections import deque
+from collections.abc import Sequence
 
 from discovery.model import Address, Peer
 from mesh.config import ServerConfig
@@ -15,7 +16,7 @@ from mesh.core.actions import Answer, AnswerFrames, Cancel, Handle, Notice, Serv
 from mesh.core.events import ReplyGiven, RequestReceived, Stopping
 from mesh.core.methods import INLINE, MethodInfo
 from mesh.core.server import ServerCore, ServerIdentity
-from mesh.core.wire import Detail, Record, Reply, ServerState, encode, pack_body
+from mesh.core.wire import Call, Detail, Record, Reply, ServerState, encode, pack_body
 from mesh.core.work import Work
 from mesh.errors import Status
 from mesh.sim.faults import Spread
@@ -36,6 +37,9 @@ ONCE = "sim.once"
 FAIL = "sim.fail"
 """Raises."""
 
+_TAKE_OUT, _TAKE_BACK = "mesh.drain", "mesh.resume"
+_OPERATOR = b"operator"
+"""A client that nobody reads the answers of."""
 _TURN_S = 0.002
 _POLL_S = 0.02
 _POOL = "pool"
@@ -124,6 +128,8 @@ class SimServer:
             services=(SERVICE,),
             started_at=self.clock_s,
         )
+        self.core.offer(_TAKE_OUT, self._take_out)
+        self.core.offer(_TAKE_BACK, lambda frames, now: b"%d" % self.core.resume(now))
         self.process.start()
         self._network.listen(self.address, self)
         self._hub.announce(self.peer)
@@ -137,6 +143,14 @@ class SimServer:
     def drain(self) -> None:
         """Stop in good order: say goodbye, refuse new calls, end when none runs or `drain_s` has passed."""
         self.process.deliver(TIMER, self._drain)
+
+    def take_out(self) -> None:
+        """An operator has it refuse new calls, and stay."""
+        self.process.deliver(TIMER, lambda: self._obey(_TAKE_OUT))
+
+    def take_back(self) -> None:
+        """And take calls again."""
+        self.process.deliver(TIMER, lambda: self._obey(_TAKE_BACK))
 
     @property
     def draining(self) -> bool:
@@ -281,6 +295,16 @@ class SimServer:
         else:
             for message in self.lie.tell(frames, link.reader):
                 link.down.send(message)
+
+    def _take_out(self, frames: Sequence[bytes], now: float) -> bytes:
+        self.core.drain(now)
+        return b""
+
+    def _obey(self, method: str) -> None:
+        call = encode([Call(0, method)], self.config.limits)[0]
+        self._perform(self.core.handle(RequestReceived(_OPERATOR, call), self.clock_s))
+        self._outboxes.pop(_OPERATOR, None)
+        self._flush()
 
     # -- stopping
 

@@ -196,6 +196,16 @@ class World:
         self.history.say(f"{name} is told to stop")
         self.servers[name].drain()
 
+    def take_out(self, name: str) -> None:
+        """Have an operator take a server out of service."""
+        self.history.say(f"{name} is taken out of service")
+        self.servers[name].take_out()
+
+    def take_back(self, name: str) -> None:
+        """Have an operator take it back."""
+        self.history.say(f"{name} is taken back")
+        self.servers[name].take_back()
+
     def slow(self, name: str, factor: float) -> None:
         """Have the handlers of a server take `factor` times as long."""
         self.history.say(f"{name} is slow")

@@ -71,6 +71,8 @@ class Scenario:
             "cont": self._each(lambda name: self.world.thaw(name)),
             "wake": self._each(lambda name: self.world.wake(name)),
             "drain": self._each(lambda name: self.world.drain(name)),
+            "take-out": self._each(lambda name: self.world.take_out(name)),
+            "take-back": self._each(lambda name: self.world.take_back(name)),
             "quick": self._each(lambda name: self.world.quicken(name)),
             "slow": lambda name, factor: self.world.slow(name, float(factor)),
             "lie": lambda name, kind: self.world.corrupt(name, kind, random.Random(1)),
