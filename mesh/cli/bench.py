@@ -31,8 +31,8 @@ _SHARES = (0.5, 0.9, 0.95, 0.99, 0.999)
 _BARS_MAX = 12
 _BAR_WIDTH = 40
 _SERVERS_MAX = 16
-_SETTLE_S = 0.5
-"""Until the servers beside the first one are found as well."""
+_SETTLE_S, _SETTLE_NAMED_S = 0.5, 0.1
+"""Until the servers beside the first one are found as well, and connected to; those that were named are known."""
 _REFRESH_S = 0.2
 _BUSY = 0.9
 """A client that uses so much of a processor may be what is measured."""
@@ -140,7 +140,7 @@ def _plan(args: argparse.Namespace) -> Plan:
 async def _bench(ask: Callable[[AsyncClient], Awaitable[Reply]], plan: Plan, args: argparse.Namespace) -> _Result:
     async with AsyncClient(args.server, not args.server, args.realm, interfaces_of(args)) as client:
         await ask(client)
-        await asyncio.sleep(0.0 if args.server else _SETTLE_S)
+        await asyncio.sleep(_SETTLE_NAMED_S if args.server else _SETTLE_S)
         load = Load(lambda: ask(client), plan)
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, load.stop)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from mesh import Client, ServerView
-from mesh.cli.exits import Exit
+from mesh.cli.exits import Exit, UsageError
 from mesh.cli.options import add_client_options, non_negative, open_client, positive
 from mesh.cli.servers import Answer, add_answer_option, add_server_arguments, ask_all, chosen_servers, known_servers
 from mesh.cli.text import compact, complain, milliseconds, printable
@@ -45,6 +46,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Ask and tell; return the exit code, 1 if an answer is missing."""
+    if args.count and args.delay is None:
+        raise UsageError("--count is for looking again and again; say how often with --delay")
     with open_client(args) as client:
         servers = chosen_servers(client, args)
         if args.delay is None:
@@ -62,6 +65,7 @@ def _repeat(client: Client, servers: Sequence[ServerView], args: argparse.Namesp
         if not args.json:
             print(time.strftime("%H:%M:%S"))
         code = _tell(answers, before, args)
+        sys.stdout.flush()
         before = {answer.server.peer_id: answer.told for answer in answers}
         number += 1
         if number == args.count or signals.wait(max(0.0, began + args.delay - time.monotonic())):
@@ -83,7 +87,7 @@ def _tell(answers: Sequence[Answer], before: Mapping[str, Told], args: argparse.
                 "calls_per_s": rates[server.peer_id],
                 "error": answer.problem or None,
             }
-            print(compact({**who, **told}), flush=True)
+            print(compact({**who, **told}))
     else:
         _draw([answer for answer in answers if not answer.error], rates)
         for answer in answers:

@@ -41,6 +41,12 @@ def test_stats_again_and_again_have_rates(run: Run, second: str) -> None:
     assert last["stats"]["uptime_s"] > first["stats"]["uptime_s"]
 
 
+def test_many_looks_need_a_delay(run: Run, second: str) -> None:
+    code, out, err = run("stats", "-n", "2", "--server", second)
+    assert (code, out) == (2, "")
+    assert err == "mesh: --count is for looking again and again; say how often with --delay\n"
+
+
 def test_a_server_that_does_not_answer_is_named(run: Run, endpoint: str) -> None:
     gone = f"tcp://127.0.0.1:{free_port()}"
     code, out, err = run("stats", "--server", endpoint, "--server", gone, "--timeout", "0.2")
