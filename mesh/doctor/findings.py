@@ -45,6 +45,6 @@ def diagnose(observations: Observations) -> Diagnosis:
     return Diagnosis(
         tuple(findings),
         len(here),
-        sum(seen.serves for seen in here),
+        len(observations.serving()),
         network_fails,
     )

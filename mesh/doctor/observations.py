@@ -89,14 +89,9 @@ class Seen:
 
     @property
     def answer(self) -> Answer | None:
-        """The fastest answer of the server itself, not of another one at its address."""
-        own = [each.answer for each in self.tries if each.answer is not None and self.is_own(each.answer)]
-        return min(own, key=lambda answer: answer.rtt_s, default=None)
-
-    @property
-    def serves(self) -> bool:
-        """Whether it answers and takes calls."""
-        return self.answer is not None and self.answer.state == "SERVING"
+        """The fastest answer of the server itself, or else of another one at its address."""
+        answers = [each.answer for each in self.tries if each.answer is not None]
+        return min(answers, key=lambda answer: (not self.is_own(answer), answer.rtt_s), default=None)
 
     @property
     def is_discovered(self) -> bool:
@@ -238,6 +233,20 @@ class Observations:
     def here(self) -> tuple[Seen, ...]:
         """Return those of them that are of this realm, as far as is known."""
         return tuple(seen for seen in self.wanted() if seen.realm in ("", self.realm))
+
+    def serving(self) -> tuple[Seen, ...]:
+        """Return those of these that take calls."""
+        return tuple(
+            seen
+            for seen in self.here()
+            if seen.answer is not None and seen.answer.state == "SERVING" and self.means(seen, seen.answer)
+        )
+
+    def means(self, seen: Seen, answer: Answer) -> bool:
+        """Tell whether who answered is asked about, not only what is advertised for him: calls go by what he says."""
+        if not self.target or seen.is_own(answer):
+            return True
+        return self.target in (answer.name, answer.peer_id) or self.target.partition(".")[0] in answer.services
 
     def others(self, hearing: Hearing) -> list[str]:
         """Return the other hosts that were heard over an interface."""

@@ -21,7 +21,6 @@ _FAR = (
     End.KEYS,
     End.STUCK,
     End.UNREADABLE,
-    End.ANSWERED,
 )
 """From the dial that came to nothing to the one that tells most."""
 _ABOVE_TCP = {
@@ -99,11 +98,6 @@ class _Case:
         rest = [f"{each.address} ({each.end.value})" for each in seen.tries if each is not best]
         beside = f"; its other addresses: {listed(rest)}" if rest else ""
         where = name if name == str(best.address) else f"{name} at {best.address}"
-        if best.answer is not None:
-            text = f"at {best.address} answers {best.answer.name} and not {name}, which has ended without a goodbye"
-            return self._problem(
-                "other-server", text + beside, f"start {name} again; its record goes within 75 minutes"
-            )
         if best.end in _NO_WAY and self._tellers and self._is_elsewhere():
             return self._wrong_interface()
         if seen.is_discovered and not self._speakers and best.end in _GONE:

@@ -75,9 +75,9 @@ def _servers(observations: Observations) -> Iterator[Line]:
         told = [
             f"{each.address} answers in {_ms(each.answer.rtt_s)}"
             for each in seen.tries
-            if each.answer is not None and seen.is_own(each.answer)
+            if each.answer is not None and seen.answer is not None and each.answer.peer_id == seen.answer.peer_id
         ]
-        name = seen.answer.name if seen.answer is not None and not seen.is_discovered else ""
+        name = seen.answer.name if seen.answer is not None else ""
         services = f" ({', '.join(seen.peer.services)})" if seen.peer.services else ""
         yield Line(f"{services}: {listed(told)}", name or seen.peer.name, "bold")
 

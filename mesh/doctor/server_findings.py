@@ -33,6 +33,13 @@ def server_findings(observations: Observations, network_fails: bool) -> list[Fin
 def _alive(observations: Observations, seen: Seen, answer: Answer) -> Iterable[Finding]:
     """Yield what is to be said of a server that answers."""
     name, quoted = seen.peer.name, shlex.quote(seen.peer.name)
+    if not seen.is_own(answer):
+        text = (
+            f"who answers for {name} is called {answer.name}: either {name} is another name for it ('mesh advertise'), "
+            f"or {name} has ended without a goodbye, and {answer.name} has its port"
+        )
+        level = Level.NOTE if observations.means(seen, answer) else Level.PROBLEM
+        yield Finding(level, "other-server", name, text, f"call it {answer.name}, or start {name} again")
     if answer.state != "SERVING":
         doing = "is draining: it refuses new calls" if answer.state == "DRAINING" else "does not serve any more"
         yield Finding(

@@ -189,11 +189,6 @@ SERVERS = [
     (observed(seen(End.KEYS), again=STILL), "wants-keys", ["only callers with keys"]),
     (observed(seen(End.STUCK), again=STILL), "stuck", ["the loop that runs its methods does not turn", "threads=8"]),
     (observed(seen(End.UNREADABLE), again=STILL), "unreadable", ["the same version"]),
-    (
-        observed(seen(End.ANSWERED, answer=answered("b")), again=STILL),
-        "other-server",
-        ["answers b and not a", "start a again"],
-    ),
     (observed(seen(End.REFUSED, "127.0.0.1"), again=STILL), "bound-to-loopback", [f"by {A} at 127.0.0.1:5001 only"]),
     (observed(seen(End.REFUSED, "10.0.0.3"), again=STILL), "address-of-this-host", ["bridges of containers"]),
     (
@@ -284,6 +279,25 @@ def test_a_server_that_drains_answers_and_takes_no_calls() -> None:
     drains = seen(name="b", answer=replace(answered("b"), state="DRAINING"))
     assert diagnose(observed(seen(), drains)).healthy
     assert not diagnose(observed(drains)).usable
+
+
+def test_who_answers_at_the_address_of_another_is_told_and_serves_under_his_own_name() -> None:
+    # Such as a server behind NAT, for which somebody advertises another address.
+    other = observed(seen(answer=answered("b")))
+    assert found(other) == [("note", "other-server")]
+    assert "who answers for a is called b" in the("other-server", other)
+    assert found(replace(other, target="work")) == [("note", "other-server")]
+    assert diagnose(replace(other, target="b")).healthy
+    missed = replace(other, target="a")
+    assert found(missed) == [("problem", "other-server")]
+    assert not diagnose(missed).usable
+
+
+def test_the_answer_of_the_server_itself_counts_before_a_faster_one_of_another() -> None:
+    one = seen()
+    faster = Try(Address("10.0.0.9", 5001), End.ANSWERED, answer=replace(answered("b"), rtt_s=0.0001))
+    both = replace(one, tries=(faster, *one.tries))
+    assert found(observed(both, target="a")) == []
 
 
 def test_on_the_host_of_the_server_its_loopback_is_its_own() -> None:
