@@ -114,11 +114,13 @@ def _missing(observations: Observations, network_fails: bool) -> Finding:
     if remembered:
         text = f"nobody advertises {target} any more, and {listed(remembered)} remembers it: it ended without a goodbye"
         return Finding(Level.PROBLEM, "stale", target, text, f"start {target} again")
-    left_out = [f"{link.name} ({link.left_out})" for link in machine.links if link.left_out]
-    beside = f"; not looked at: {listed(left_out)}" if left_out and observations.discovers else ""
-    if any(link.name == machine.default_link and link.left_out for link in machine.links):
+    left_out = [link for link in machine.links if link.left_out and observations.discovers]
+    beside = f"; not looked at: {listed([f'{link.name} ({link.left_out})' for link in left_out])}" if left_out else ""
+    if any(link.name == machine.default_link for link in left_out):
         beside += f"; all other networks are reached through {machine.default_link}, where multicast does not go"
     remedy = "start it ('mesh serve'); if it runs, run 'mesh doctor' on its host, or name it: --server tcp://HOST:PORT"
+    if left_out:
+        remedy += f"; or look elsewhere with --interface {left_out[0].name}"
     if network_fails:
         remedy = "mend the network as said above, and look again; or name the server: --server tcp://HOST:PORT"
     if target:

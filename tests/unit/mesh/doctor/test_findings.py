@@ -370,6 +370,7 @@ def test_interfaces_that_are_left_out_are_named_when_somebody_is_missed() -> Non
     text = the("no-servers", observed(machine=machine))
     assert "not looked at: tun0 (leads through a tunnel)" in text
     assert "all other networks are reached through tun0, where multicast does not go" in text
+    assert "look elsewhere with --interface tun0" in text
 
 
 def test_where_the_network_fails_that_comes_first() -> None:
