@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import socket
 from collections.abc import Iterator
 
@@ -18,7 +19,8 @@ from discovery.txt import label_of
 
 pytestmark = pytest.mark.network
 
-TYPE = "_probed._tcp.local."
+TYPE = f"_probed-{os.getpid() % 10**6}._tcp.local."
+"""Of this run: loopback is shared by the whole machine."""
 PEER = Peer("probed-1", "one", ("work",), (Address("127.0.0.1", 5001),))
 LABEL = label_of(PEER.name, PEER.peer_id)
 
