@@ -74,7 +74,7 @@ def test_a_drain_is_waited_for(run: Run, slow: Slow) -> None:
         caller = threading.Thread(target=client.call, args=("slow.wait",))
         caller.start()
         slow.entered.wait(5.0)
-        code, out, err = run("drain", "slow-1", "--wait", "--timeout", "0.3", "--server", endpoint)
+        code, out, err = run("drain", "slow-1", "--wait", "--timeout", "1", "--server", endpoint)
         assert (code, out) == (4, "slow-1 drains: 1 call left\n")
         assert err.splitlines()[-1] == "mesh: slow-1 still drains: 1 call left; wait on with a longer --timeout"
         threading.Timer(0.2, slow.opened.set).start()
@@ -120,7 +120,7 @@ def test_a_server_that_is_not_to_be_drained_refuses(run: Run) -> None:
 
 def test_only_servers_that_are_there_and_can_be_told_are_drained(run: Run, slow: Slow) -> None:
     [endpoint] = slow.server.endpoints
-    code, out, err = run("drain", "slow-1", "slow-9", "--server", endpoint, "--timeout", "0.2")
+    code, out, err = run("drain", "slow-1", "slow-9", "--server", endpoint, "--timeout", "0.5")
     assert (code, out) == (3, "")
     assert "No server is called 'slow-9'; seen: slow-1 (alive)." in err
     foreign = f"tcp://127.0.0.1:{free_port()}?proto=rep&service=x&name=old"
