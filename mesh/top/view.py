@@ -89,9 +89,7 @@ class View:
 
     def _summary(self, width: int) -> Text:
         screen, totals = self._screen, self._screen.totals
-        line = Text.assemble(
-            ("mesh-top", "bold"), f"{GAP}{clean(self._realm)}{GAP}", _counted(totals.servers, "server")
-        )
+        line = Text.assemble(("mesh-top", "bold"), f"{GAP}{self._realm}{GAP}", _counted(totals.servers, "server"))
         for state, count in totals.states.items():
             line.append(GAP)
             line.append("●", STATE_STYLES.get(state, ""))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from discovery.model import PeerAdded
+from discovery.model import PeerAdded, PeerUpdated
 from mesh.core.view import AddressView, describe_servers
 from tests.unit.mesh.core.harness import Client, peer
 
@@ -86,6 +86,14 @@ def test_a_server_that_cannot_be_reached_says_so_of_its_addresses(client: Client
         AddressView("tcp://10.0.9.1:1", "waiting", "connection refused"),
         AddressView("tcp://10.0.0.1:5555", "waiting", "one has it"),
     )
+
+
+def test_addresses_that_are_not_dialled_any_more_are_forgotten(client: Client) -> None:
+    for number in range(1, 40):
+        client.far("nobody", f"10.0.9.{number}:1").refusing = True
+        client.feed(PeerUpdated(peer("a", f"10.0.9.{number}:1")))
+    [server] = client.core._roster
+    assert list(map(str, server.tried)) == ["10.0.9.39:1"]
 
 
 def test_the_txt_record_is_that_of_discovery_not_of_the_users_list(client: Client) -> None:

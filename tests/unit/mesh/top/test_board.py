@@ -185,6 +185,13 @@ def test_round_trips_are_those_of_answers_each_once_and_not_of_others() -> None:
     assert screen.rows[0].rtt_history_s == (0.001, 0.003)
 
 
+def test_round_trips_of_pings_are_not_mixed_with_those_of_answers() -> None:
+    board = Board()
+    board.update(snapshot(0, view(), said={"id-1": stats(rtt_s=0.001)}))
+    screen = board.update(snapshot(1, view(state="suspect", rtt_s=0.5)))
+    assert screen.rows[0].rtt_history_s == (0.001,)
+
+
 def test_who_cannot_be_asked_has_the_round_trips_of_pings() -> None:
     board = Board()
     for at, rtt_s in enumerate((None, 0.001, 0.001, 0.002)):

@@ -113,6 +113,12 @@ def test_nothing_moves_when_another_column_sorts_or_another_row_is_selected() ->
     assert abs(titles(order=Order("p99_s"))[4] - titles()[4]) == 1  # the title gives way to its arrow
 
 
+def test_names_have_the_room_that_the_longest_of_all_needs() -> None:
+    servers = [view(name="n" * (20 if number == 50 else 3), peer_id=f"id-{number}") for number in range(100)]
+    screen = Board().update(snapshot(0, *servers))
+    assert {shown(screen, controls=Controls(selected=f"id-{at}"))[3].index("STATE") for at in (0, 50, 99)} == {22}
+
+
 def test_the_selected_row_is_shown_wherever_it_is_and_the_line_below_says_where() -> None:
     screen = screen_of(200)
     assert "─── 1-13 of 200 ─" in "\n".join(shown(screen))
