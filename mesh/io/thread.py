@@ -4,19 +4,23 @@ One lock guards the engine. The first thread that waits becomes the leader: it w
 released, and takes in what comes, for itself and for the followers, who sleep. When its own call is over it hands the
 lead to one of them. A keeper thread does the same while nobody waits, so that pings go on; it does not wake for
 messages while there is a leader. So a call costs no thread switch.
+
+Whoever finds the lock taken leaves his call at the desk and sleeps; whoever releases it takes up what was left there.
+So calls of many threads leave in one message, and nobody queues for the lock.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from mesh.core.calls import PendingCall, Watch
 from mesh.core.events import CallAbandoned, CallRequested, ClientEvent, Stopping, WatchRequested
 from mesh.errors import ClosedError
 from mesh.io.context import check_process, process_mark
+from mesh.io.desk import Desk
 from mesh.io.engine import ClientEngine
 from mesh.io.poller import Poller, Wake
 
@@ -28,6 +32,8 @@ if TYPE_CHECKING:
 __all__ = ["ThreadDriver"]
 
 T = TypeVar("T")
+_Left: TypeAlias = "tuple[PendingCall | Watch, CallRequested | WatchRequested, threading.Lock]"
+"""What a thread waits for, how the core is told, and what the thread sleeps on."""
 
 _TURNS_MAX = 8
 """Turns in a row after which whoever drives makes room for other threads, who wait for the lock during a flood."""
@@ -55,7 +61,7 @@ class ThreadDriver:
         on_notice: Callable[[Notice], None],
     ) -> None:
         self._mark = process_mark()
-        self._lock = threading.Lock()
+        self._desk: Desk[_Left] = Desk(self._take_up)
         self._leaders = Poller()
         self._keepers = Poller()
         self._leader_wake = Wake()
@@ -90,7 +96,7 @@ class ThreadDriver:
 
     def post(self, event: ClientEvent) -> None:
         """Tell the core something, from any thread; does nothing after `close`."""
-        with self._lock:
+        with self._desk:
             if not self._closed:
                 self._engine.feed(event)
                 self._settle()
@@ -98,12 +104,12 @@ class ThreadDriver:
     def look(self, read: Callable[[ClientCore, float], T]) -> T:
         """Return what `read` makes of the core, with nobody else touching it."""
         check_process(self._mark)
-        with self._lock:
+        with self._desk:
             return read(self._engine.core, time.monotonic())
 
     def close(self) -> None:
         """Fail what is open, say so to those who wait, and release everything; a second time does nothing."""
-        with self._lock:
+        with self._desk:
             if self._closed:
                 return
             self._engine.feed(Stopping())
@@ -113,7 +119,7 @@ class ThreadDriver:
         self._leader_wake.set()
         self._keeper.join()
         while True:  # the last leader has left the sockets when there is none
-            with self._lock:
+            with self._desk:
                 if self._leader is None:
                     break
             self._leader_wake.set()
@@ -128,45 +134,69 @@ class ThreadDriver:
 
     def _drive(self, item: PendingCall | Watch, event: CallRequested | WatchRequested) -> None:
         check_process(self._mark)  # before the lock, which a thread may have held that the child does not have
-        with self._lock:
-            if self._closed:
-                raise ClosedError("the client is closed")
-            engine = self._engine
-            engine.check_process()
-            engine.feed(event)
-            if self._leader is None:
-                if not item.done:
-                    self._lead(item)
-                else:
-                    self._settle()
-                return
-            self._settle()
-            if item.done:
-                return
-            bell = self._followers[item] = threading.Lock()
-            bell.acquire()
+        desk = self._desk
+        bell: threading.Lock | None = None
+        if desk.enter_if_free():
+            try:
+                if self._closed:
+                    raise ClosedError("the client is closed")
+                engine = self._engine
+                engine.check_process()
+                engine.feed(event)
+                if self._leader is None:
+                    if not item.done:
+                        self._lead(item)
+                    else:
+                        self._settle()
+                    return
+                self._settle()
+                if item.done:
+                    return
+                bell = self._followers[item] = _taken()
+            finally:
+                desk.leave()
+        else:
+            bell = _taken()
+            desk.leave_work((item, event, bell))
         try:
             bell.acquire()
         except BaseException:  # an interrupt: take the call back, and the lead if it was just handed over
-            with self._lock:
-                self._followers.pop(item, None)
-                self._abandon(item)
-                if self._leader is item:
-                    self._resign()
+            with desk:
+                if not desk.take_back((item, event, bell)):
+                    self._followers.pop(item, None)
+                    self._abandon(item)
+                    if self._leader is item:
+                        self._resign()
             raise
         if not item.done:
-            with self._lock:
+            with desk:
                 if item.done:
                     self._resign()
                 else:
                     self._lead(item)
         elif self._leader is item:
-            with self._lock:
+            with desk:
                 self._resign()
+
+    def _take_up(self, left: Iterable[_Left]) -> None:
+        """Make the calls that others have left at the desk. The lock is held."""
+        for item, event, bell in left:
+            if self._closed:
+                item.error = ClosedError("the client is closed")
+                item.done = True
+                bell.release()
+            else:
+                self._followers[item] = bell
+                self._engine.feed(event)
+        if self._closed:
+            return
+        self._settle()
+        if self._leader is None:
+            self._resign()
 
     def _lead(self, item: PendingCall | Watch) -> None:
         """Take in what comes until `item` is done. The lock is held, except while waiting."""
-        engine, lock, poller = self._engine, self._lock, self._leaders
+        engine, desk, poller = self._engine, self._desk, self._leaders
         messages = [self._router_descriptor]
         self._calls += 1
         if not self._keeper_paused:
@@ -194,11 +224,11 @@ class ThreadDriver:
                 ready = messages
                 while not took and ready == messages:
                     self._leader_sleeps_until = until
-                    lock.release()
+                    desk.leave()
                     try:
                         ready = poller.wait(until - now if until > now else 0.0)
                     finally:
-                        lock.acquire()
+                        desk.enter()
                         self._leader_sleeps_until = 0.0
                     took = engine.take() or engine.is_blocked
                     now = time.monotonic()
@@ -213,11 +243,11 @@ class ThreadDriver:
 
     def _breathe(self) -> None:
         """Let others have the lock for a moment."""
-        self._lock.release()
+        self._desk.leave()
         try:
             time.sleep(_BREATH_S)
         finally:
-            self._lock.acquire()
+            self._desk.enter()
 
     def _resign(self) -> None:
         """Hand the lead to a follower, or leave the sockets to the keeper, who looks at them before long."""
@@ -278,11 +308,11 @@ class ThreadDriver:
     # -- the keeper
 
     def _keep(self) -> None:
-        lock, poller, engine = self._lock, self._keepers, self._engine
+        desk, poller, engine = self._desk, self._keepers, self._engine
         seen = 0
         while True:
             is_rest = False
-            with lock:
+            with desk:
                 if self._closed:
                     return
                 if self._leader is None:
@@ -303,3 +333,10 @@ class ThreadDriver:
             for descriptor in poller.wait(until - now):
                 if descriptor == self._keeper_wake.descriptor:
                     self._keeper_wake.clear()
+
+
+def _taken() -> threading.Lock:
+    """Return a lock that is held: whoever acquires it sleeps until somebody else releases it."""
+    bell = threading.Lock()
+    bell.acquire()
+    return bell

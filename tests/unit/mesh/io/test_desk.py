@@ -1,0 +1,98 @@
+"""Work that is left at a lock is done by whoever holds it, in order, once, and never forgotten."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable
+
+import pytest
+
+from mesh.io.desk import Desk
+from tests.helpers import wait_until
+
+
+def test_work_is_done_at_once_where_nobody_holds_the_lock() -> None:
+    done: list[int] = []
+    desk: Desk[int] = Desk(done.extend)
+    desk.leave_work(1)
+    assert done == [1]
+    assert desk.enter_if_free(), "the lock is free again"
+
+
+def test_work_that_is_left_is_done_by_the_holder_before_the_lock_is_free() -> None:
+    done: list[int] = []
+    desk: Desk[int] = Desk(done.extend)
+    with desk:
+        assert not desk.enter_if_free()
+        for number in range(3):
+            desk.leave_work(number)
+        assert done == []
+    assert done == [0, 1, 2]
+    assert desk.enter_if_free()
+
+
+def test_what_is_left_while_work_is_done_is_done_with_it() -> None:
+    done: list[int] = []
+
+    def take_up(left: Iterable[int]) -> None:
+        for number in left:
+            done.append(number)
+            if number < 3:
+                desk.leave_work(number + 1)
+
+    desk: Desk[int] = Desk(take_up)
+    desk.leave_work(0)
+    assert done == [0, 1, 2, 3]
+
+
+def test_work_can_be_taken_back_as_long_as_nobody_has_begun_with_it() -> None:
+    done: list[int] = []
+    desk: Desk[int] = Desk(done.extend)
+    with desk:
+        desk.leave_work(1)
+        desk.leave_work(2)
+        assert desk.take_back(1)
+        assert not desk.take_back(1)
+    assert done == [2]
+    with desk:
+        assert not desk.take_back(2)
+
+
+def test_the_lock_is_free_after_work_that_fails() -> None:
+    def fail(left: Iterable[int]) -> None:
+        raise ValueError(list(left))
+
+    desk: Desk[int] = Desk(fail)
+    with pytest.raises(ValueError, match="1"):
+        desk.leave_work(1)
+    assert desk.enter_if_free()
+
+
+def test_no_work_of_many_threads_is_forgotten_or_done_twice() -> None:
+    done: list[tuple[int, int]] = []
+    inside = 0
+
+    def take_up(left: Iterable[tuple[int, int]]) -> None:
+        nonlocal inside
+        inside += 1
+        assert inside == 1
+        done.extend(left)
+        inside -= 1
+
+    desk: Desk[tuple[int, int]] = Desk(take_up)
+
+    def work(thread: int) -> None:
+        for number in range(2000):
+            if number % 7:
+                desk.leave_work((thread, number))
+            else:
+                with desk:
+                    desk.leave_work((thread, number))
+
+    threads = [threading.Thread(target=work, args=(thread,)) for thread in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20.0)
+    wait_until(lambda: len(done) == 16_000, 5.0, "all work to be done")
+    assert all([n for t, n in done if t == thread] == list(range(2000)) for thread in range(8)), "in order"
