@@ -7,9 +7,8 @@ import contextlib
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Coroutine, Mapping
-from concurrent.futures import Future as ThreadFuture
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 from mesh.io.poller import Poller, Wake
 from mesh.io.serving import Gate, Runner, ServerEngine
@@ -48,6 +47,8 @@ class ThreadHost:
         self._runner = runner
         self._engine = ServerEngine(core, link, runner, limits, threads, self._spawn, self._post, on_notice, gate)
         self._given: deque[ReplyGiven] = deque()
+        self._rung = False
+        """Somebody has given a result since the last look, and has woken the thread for it."""
         self._tasks: deque[Callable[[], None]] = deque()
         self._wake = Wake()
         self._poller = Poller()
@@ -81,9 +82,11 @@ class ThreadHost:
         try:
             while True:
                 again = engine.pump()
+                if given:
+                    self._rung = False
+                    again = True
                 while given:
                     engine.give(given.popleft())
-                    again = True
                 while self._tasks:
                     self._tasks.popleft()()
                     engine.let_in()
@@ -112,28 +115,46 @@ class ThreadHost:
 
     def _post(self, reply: ReplyGiven) -> None:
         self._given.append(reply)
-        self._wake.set()
+        if not self._rung:
+            self._rung = True
+            self._wake.set()
 
     def _spawn(self, work: Work) -> None:
         if self._coroutines is None:
-            self._coroutines = _LoopThread()
-        self._coroutines.run(self._runner.run_async(work), self._post)
+            self._coroutines = _LoopThread(self._runner, self._post)
+        self._coroutines.run(work)
 
 
 class _LoopThread:
-    """An asyncio loop in a thread."""
+    """An asyncio loop in a thread, for the handlers that are coroutines."""
 
-    def __init__(self) -> None:
+    def __init__(self, runner: Runner, done: Callable[[ReplyGiven], None]) -> None:
+        self._runner = runner
+        self._done = done
+        self._waiting: deque[Work] = deque()
+        self._rung = False
+        """The loop has been told to look at what waits: once for all that comes until it does."""
+        self._tasks: set[asyncio.Task[None]] = set()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, name="mesh-coroutines", daemon=True)
         self._thread.start()
 
-    def run(self, coroutine: Coroutine[Any, Any, ReplyGiven], done: Callable[[ReplyGiven], None]) -> None:
-        def on_done(future: ThreadFuture[ReplyGiven]) -> None:
-            if not future.cancelled() and future.exception() is None:
-                done(future.result())
+    def run(self, work: Work) -> None:
+        """Have a call run; called from the thread that serves."""
+        self._waiting.append(work)
+        if not self._rung:
+            self._rung = True
+            self._loop.call_soon_threadsafe(self._begin)
 
-        asyncio.run_coroutine_threadsafe(coroutine, self._loop).add_done_callback(on_done)
+    def _begin(self) -> None:
+        self._rung = False
+        while self._waiting:
+            task = self._loop.create_task(self._handle(self._waiting.popleft()))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _handle(self, work: Work) -> None:
+        self._done(await self._runner.run_async(work))
 
     def close(self) -> None:
         self._loop.call_soon_threadsafe(self._loop.stop)

@@ -32,8 +32,9 @@ __all__ = ["Gate", "Runner", "ServerEngine"]
 
 _TURN_S = 0.002
 """Inline handlers run for so long before the socket is looked at again: PINGs are answered from the same loop."""
-_TURN_CALLS = 64
-"""And so many of them: their answers leave while the next ones run, so that client and server work at the same time."""
+_TURN_CALLS = 32
+"""And so many of them: their answers leave while the next ones run, so that client and server work at the same time. A
+client that always has 64 calls out and gets 64 answers at once works in turns with its server."""
 _PUMP_S = 0.01
 """A turn takes so long at most, and a message more: a loop has other tasks, and a message may hold a thousand PINGs."""
 _give_way = getattr(os, "sched_yield", lambda: None)
