@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from mesh.top.figures import ABSENT, age_text, count_text, latency_text, octets_text, rate_text, sparkline
 from mesh.top.rows import Row
 
 __all__ = ["COLUMNS", "FIELDS", "STATES", "Field", "Order", "field_of", "in_order"]
 
+_Words: TypeAlias = list[tuple[int, str]]
+_NUMBER = re.compile("([0-9]+)")
 STATES = {
     "dead": "it lived and does not answer any more",
     "suspect": "a PING is overdue; calls go elsewhere",
@@ -47,12 +51,19 @@ class Field:
         """Return what JSON has for it."""
         return getattr(row, self.key)
 
-    def rank_of(self, row: Row) -> str | float | None:
+    def rank_of(self, row: Row) -> _Words | float | None:
         """Return what it is sorted by."""
         value = self.value(row)
         if self.key == "state":
             return list(STATES).index(row.state)
-        return value if value is None or isinstance(value, str | int | float) else self.text(row)
+        if value is None or isinstance(value, int | float):
+            return value
+        return _words_and_numbers(value if isinstance(value, str) else self.text(row))
+
+
+def _words_and_numbers(text: str) -> _Words:
+    """Return what puts node-2 before node-10."""
+    return [(int(part), "") if part.isdecimal() else (0, part) for part in _NUMBER.split(text.casefold())]
 
 
 def _words(words: Iterable[str]) -> str:
@@ -224,7 +235,7 @@ class Order:
 def in_order(rows: Iterable[Row], order: Order) -> list[Row]:
     """Return the rows sorted; equal ones by name, those without a value last either way."""
     rank_of = field_of(order.key).rank_of
-    rows = sorted(rows, key=lambda row: (row.name, row.peer_id))
+    rows = sorted(rows, key=lambda row: (_words_and_numbers(row.name), row.peer_id))
     ranked = [(rank, row) for row in rows if (rank := rank_of(row)) is not None]
     ranked.sort(key=lambda pair: pair[0], reverse=order.down)
     return [row for _, row in ranked] + [row for row in rows if rank_of(row) is None]

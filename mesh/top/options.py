@@ -54,7 +54,7 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
         dest="filter",
         metavar="WORDS",
         default="",
-        help="only servers that have each of these words in name, id, services, state, address, source or version",
+        help="only servers that have each of these words in name, services, state, address, source or version",
     )
     parser.add_argument(
         "-o",

@@ -246,13 +246,13 @@ def totals_of(rows: Iterable[Row]) -> Totals:
 
 
 def filtered(rows: Iterable[Row], text: str) -> list[Row]:
-    """Return the rows in which every word of `text` occurs: in name, id, services, state, address or the like."""
+    """Return the rows in which every word of `text` occurs: in name, services, state, address or the like."""
     words = text.casefold().split()
     return [row for row in rows if all(word in _searchable(row) for word in words)]
 
 
 def _searchable(row: Row) -> str:
-    parts = (row.name, row.peer_id, row.state, row.address, row.proto, row.version, *row.services, *row.sources)
+    parts = (row.name, row.state, row.address, row.proto, row.version, *row.services, *row.sources)
     return "\n".join(parts).casefold()
 
 

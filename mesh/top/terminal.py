@@ -82,6 +82,7 @@ class Terminal:
         try:
             if live is not None:
                 with contextlib.suppress(OSError):  # the window was closed: there is nothing to give back
+                    self._console.clear()  # of a window that has grown, tmux would leave the lower part on the screen
                     live.stop()
         finally:
             if self._keyboard is not None and kept is not None:

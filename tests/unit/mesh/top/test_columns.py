@@ -75,6 +75,11 @@ def test_orders_go_round_in_both_directions_and_numbers_are_sorted_downwards() -
     assert Order().step(-1).key == keys[-1]
 
 
+def test_numbers_in_names_are_numbers() -> None:
+    names = ["node-1", "node-2", "node-10", "Node-11", "node-11b", "x", "²"]
+    assert [row.name for row in in_order([row(name) for name in reversed(names)], Order())] == names
+
+
 def test_states_are_sorted_by_how_much_they_need_somebodys_eyes() -> None:
     rows = [row_of(view(name=state, state=state), met=True) for state in ("alive", "draining", "dead", "suspect")]
     assert [row.name for row in in_order(rows, Order("state"))] == ["dead", "suspect", "draining", "alive"]

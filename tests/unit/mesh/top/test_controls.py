@@ -60,7 +60,7 @@ def test_a_filter_has_a_bound() -> None:
 
 def test_what_is_shown_is_filtered_and_in_order() -> None:
     assert [row.name for row in Controls(order=Order("name", down=True)).chosen(ROWS)] == ["c", "b", "a"]
-    assert [row.name for row in Controls(filter="id-b").chosen(ROWS)] == ["b"]
+    assert [row.name for row in Controls(filter="B").chosen(ROWS)] == ["b"]
 
 
 def test_arrows_select_a_row_and_stay_on_the_table() -> None:

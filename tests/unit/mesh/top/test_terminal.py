@@ -20,6 +20,7 @@ from mesh.top.terminal import Terminal
 from tests.helpers import async_wait_until
 
 LEAVE_SCREEN, SHOW_CURSOR = b"\x1b[?1049l", b"\x1b[?25h"
+CLEAR = b"\x1b[2J\x1b[H" + SHOW_CURSOR
 
 
 @dataclass
@@ -67,7 +68,7 @@ def test_an_exception_gives_it_back(screen: Pty) -> None:
     with pytest.raises(KeyError):
         asyncio.run(fail())
     assert screen.modes == before
-    screen.wait_for(LEAVE_SCREEN)
+    screen.wait_for(CLEAR + LEAVE_SCREEN)
     screen.wait_for(SHOW_CURSOR)
 
 

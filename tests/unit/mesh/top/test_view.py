@@ -125,7 +125,7 @@ def test_the_selected_row_is_shown_wherever_it_is_and_the_line_below_says_where(
     for selected in ("id-0", "id-5", "id-100", "id-199"):
         lines = shown(screen, controls=Controls(selected=selected))
         assert len([line for line in lines if line.startswith(f"calc-{selected[3:]} ")]) == 1
-    assert "─── 188-200 of 200 ─" in "\n".join(shown(screen, controls=Controls(selected="id-99")))
+    assert "─── 188-200 of 200 ─" in "\n".join(shown(screen, controls=Controls(selected="id-199")))
 
 
 def test_why_the_selected_server_is_in_its_state_is_said_below() -> None:
