@@ -8,7 +8,8 @@ two connections to the same endpoint fails, so an advertisement that names a hea
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import functools
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from discovery.model import Address, clean_name, id_problem, is_service
@@ -70,7 +71,7 @@ class Roster:
                 if peer.peer_id in self._aside or len(self._aside) < self._peers_max:
                     self._aside[peer.peer_id] = peer
                 return None
-            server = self._add(peer.name, _usable(peer.services), self._proto(peer))
+            server = self._add(peer.name, _usable(tuple(peer.services)), self._proto(peer))
             self._by_key[peer.peer_id] = server
         server.records[peer.peer_id] = peer
         self._refresh(server, peer)
@@ -148,7 +149,7 @@ class Roster:
         return known, dialled
 
     def _introduce(self, server: Server, hello: Hello) -> None:
-        server.services = _usable(hello.services)
+        server.services = _usable(tuple(hello.services))
         server.once = frozenset(hello.once)
         server.version = clean_name(hello.version) if hello.version else ""
         server.body_max = hello.body_max
@@ -159,7 +160,7 @@ class Roster:
         server.addresses = self._addresses(server)
         if server.identity:
             return
-        server.services = _usable(peer.services)
+        server.services = _usable(tuple(peer.services))
         server.version = peer.properties.get("ver", "")
         realm = peer.properties.get("realm", "")
         server.realm_note = "" if realm in ("", self._realm) else self._other_realm(realm)
@@ -214,6 +215,7 @@ def hello_problem(hello: Hello) -> str:
     return f"it names {named} services and methods; {_NAMED_MAX} are allowed" if named > _NAMED_MAX else ""
 
 
-def _usable(services: Iterable[str]) -> tuple[str, ...]:
+@functools.lru_cache(maxsize=16)  # hundreds of servers offer the same; few, for a list may be long
+def _usable(services: tuple[str, ...]) -> tuple[str, ...]:
     """Return the services that can be offered, each once; the reserved one goes without saying."""
     return tuple(name for name in dict.fromkeys(services) if is_service(name) and name != ANY)
