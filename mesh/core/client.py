@@ -152,6 +152,11 @@ class ClientCore:
         """Return when the next Tick is due, None for never. O(1)."""
         return self._timers.deadline()
 
+    @property
+    def open_calls(self) -> int:
+        """How many calls have not ended."""
+        return len(self._dispatcher.open)
+
     def views(self, now: float) -> list[ServerView]:
         """Return every server as it stands."""
         return [view_of(server, now) for server in self._roster]

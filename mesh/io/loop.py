@@ -59,6 +59,8 @@ class LoopDriver:
         self._engine.feed(CallRequested(call))
         if not self._scheduled:
             self._scheduled = True
+            if self._engine.core.open_calls == 1:  # nothing to gather it with: its server begins while the loop turns
+                self._engine.flush()
             self._loop.call_soon(self._on_turn)
         return future
 
