@@ -17,7 +17,7 @@ import zmq
 
 from mesh.core.peers import REP
 from mesh.errors import ConfigError
-from mesh.io import guard
+from mesh.io import guard, heap
 from mesh.io.context import acquire_context, release_context
 
 if TYPE_CHECKING:
@@ -75,6 +75,8 @@ class LinkEvent(enum.Enum):
 def _send(sock: _Socket, first: bytes | None, frames: Sequence[bytes]) -> Sent:
     """Send one message, never blocking; `first` is the routing frame of a ROUTER."""
     last = len(frames) - 1
+    if last:
+        heap.keep_freed()
     more = _NOBLOCK_MORE
     try:
         try:
@@ -134,6 +136,8 @@ def _receive_routed(sock: _Socket) -> tuple[bytes, list[bytes]] | None:
     # for RCVMORE costs 1.5 us.
     frame = _raw_recv(sock, _NOBLOCK, copy=False)
     frames: list[bytes] = [frame.bytes]
+    if frame.more:
+        heap.keep_freed()
     while frame.more:
         frame = _raw_recv(sock, _NOBLOCK, copy=False)
         frames.append(frame.bytes)
