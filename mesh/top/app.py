@@ -15,6 +15,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
 from mesh import AsyncClient, ClientConfig
 from mesh.cli.exits import Exit
 from mesh.cli.options import interfaces_of
+from mesh.cli.text import complain
 from mesh.top.board import Board, Screen
 from mesh.top.controls import Controls
 from mesh.top.options import parse
@@ -54,7 +55,8 @@ async def _run(options: argparse.Namespace) -> None:
     task = asyncio.current_task()
     assert task is not None
     for number in _STOPPING:
-        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup wants it to go on
+            asyncio.get_running_loop().add_signal_handler(number, task.cancel)
     dumb = not sys.stdout.isatty() or os.environ.get("TERM", "") in _DUMB
     program = options.json or options.csv
     once = options.once or (dumb and not program and options.count is None)
@@ -103,7 +105,10 @@ async def _print(screens: AsyncIterator[Screen], options: argparse.Namespace) ->
         for line in _lines(screen, controls, options):
             print(line)
         sys.stdout.flush()
-        separator = None if options.json or options.csv else ""
+        program = options.json or options.csv
+        if not screen.rows and not program:
+            complain("no server was seen; start one with 'mesh serve', or ask 'mesh doctor' why")
+        separator = None if program else ""
 
 
 def _lines(screen: Screen, controls: Controls, options: argparse.Namespace) -> Iterable[str]:

@@ -6,7 +6,7 @@ import argparse
 import asyncio
 import dataclasses
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from typing import Any
 
 from rich.console import Console
@@ -68,7 +68,7 @@ class Session:
         async for screen in screens:
             self._inbox.put_nowait(screen)
 
-    def _start(self, work: Any) -> asyncio.Task[Any]:
+    def _start(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

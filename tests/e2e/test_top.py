@@ -296,6 +296,21 @@ def test_a_pipe_gets_one_plain_table(calm_realm: str) -> None:
     assert "\x1b" not in done.stdout
 
 
+def test_nobody_at_all_is_said_beside_the_titles(realm: str) -> None:
+    done = run("--realm", realm, "-d", "0.1")
+    assert done.stdout.startswith("NAME ")
+    assert (done.returncode, len(done.stdout.splitlines())) == (0, 1)
+    assert done.stderr == "mesh: no server was seen; start one with 'mesh serve', or ask 'mesh doctor' why\n"
+
+
+def test_with_nohup_it_outlives_its_terminal(calm_realm: str) -> None:
+    with spawn(["nohup", PROGRAM, "--realm", calm_realm, "--json", "-d", "0.1", "-o", "name"]) as top:
+        top.wait_line('"calc-server"')
+        os.kill(top.pid, signal.SIGHUP)
+        top.wait_line('"calc-server"', since=len(top.lines))
+        assert top.terminate() == 0
+
+
 def test_json_has_one_object_a_line_for_each_server(calm_realm: str) -> None:
     done = run("--realm", calm_realm, "--once", "--json", "-d", "0.3", "-s", "-name")
     rows = [json.loads(line) for line in done.stdout.splitlines()]
