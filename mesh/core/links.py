@@ -165,7 +165,7 @@ class Links:
         conn.excused = False
         if conn.state is State.SUSPECT or conn.state is State.DEAD:
             if conn.state is State.DEAD:
-                self._search(now)
+                self._search(now)  # as when it is proven anew
                 conn.server.latency_s = 0.0
                 self._begin_slowly(conn, now)
                 conn.pings.clear()  # their answers would say how long it was dead, not how long a round trip takes
@@ -424,7 +424,7 @@ class Links:
         if server.fell_silent:
             server.fell_silent = False
             server.latency_s = 0.0
-            self._search(now)
+            self._search(now)  # perhaps a network was cut and is whole, and others were born behind it
         if server.boot != conn.boot:
             server.boot = conn.boot
             server.failing = server.ejected_until = server.ejected_s = 0.0
@@ -439,7 +439,7 @@ class Links:
         self.place(server, now)
 
     def _search(self, now: float) -> None:
-        """A server that was silent answers: perhaps a network was cut and is whole, and others were born behind it."""
+        """Ask discovery who is there, for there is a reason to think that it has missed somebody."""
         if now >= self._search_at:
             self._search_at = now + _SEARCH_S
             self._out.append(Search())
@@ -472,6 +472,8 @@ class Links:
             return
         if refused:  # nobody listens there any more: what ran there ended with its process
             self.on_forgotten(server, now)
+            if not self.conns and not server.failures:
+                self._search(now)  # nobody is left whom discovery has told of
         if server.records:
             self._rest(server, why, conn.sought_at if was is State.CONNECTING else now)
         else:

@@ -650,6 +650,24 @@ def test_a_link_that_breaks_at_once_is_no_reason_to_ask(client: Client) -> None:
     assert client.took(Search) == []
 
 
+def test_who_is_refused_everywhere_asks_discovery_for_others_once(client: Client) -> None:
+    gone = client.far("gone")
+    gone.refusing = True
+    client.feed(PeerAdded(gone.peer))
+    assert client.took(Search) == [Search()]
+    client.advance(20.0)
+    assert client.took(Search) == [Search()]
+
+
+def test_one_refusal_is_no_reason_to_ask_while_another_server_is_dialled(client: Client) -> None:
+    client.join("a")
+    gone = client.far("gone")
+    gone.refusing = True
+    client.feed(PeerAdded(gone.peer))
+    client.advance(1.0)
+    assert client.took(Search) == []
+
+
 def test_discovery_is_not_asked_all_the_time(client: Client) -> None:
     far = client.join("a")
     for _ in range(12):
