@@ -24,9 +24,11 @@ from .static import StaticBrowser, parse_servers, read_servers, static_peers
 from .table import PeerTable
 
 if TYPE_CHECKING:
+    from .cache import PeerCache, Sighting
     from .interfaces import Interface, choose_interfaces, rank_addresses
     from .mdns import SERVICE_TYPE, MdnsAdvertiser, MdnsBrowser
     from .memory import MemoryHub
+    from .warm import WarmBrowser
 
 __all__ = [
     "SERVICE_TYPE",
@@ -44,10 +46,13 @@ __all__ = [
     "OnChange",
     "Peer",
     "PeerAdded",
+    "PeerCache",
     "PeerRemoved",
     "PeerTable",
     "PeerUpdated",
+    "Sighting",
     "StaticBrowser",
+    "WarmBrowser",
     "choose_interfaces",
     "parse_servers",
     "rank_addresses",
@@ -68,6 +73,14 @@ if not TYPE_CHECKING:  # a type checker that sees it takes any name for one of o
             from . import interfaces
 
             return getattr(interfaces, name)
+        if name in ("PeerCache", "Sighting"):
+            from . import cache
+
+            return getattr(cache, name)
+        if name == "WarmBrowser":
+            from .warm import WarmBrowser
+
+            return WarmBrowser
         if name == "MemoryHub":
             from .memory import MemoryHub
 

@@ -20,6 +20,9 @@ os.environ["MESH_INTERFACE"] = "127.0.0.1"
 # Loopback is shared by the whole machine: servers that run beside the tests are none of theirs.
 os.environ["MESH_REALM"] = f"tests-{os.getpid()}"
 
+# What one test has seen is no business of the next, nor of the user.
+os.environ["MESH_NO_CACHE"] = "1"
+
 # A busy machine is no failure, hence no deadline. CI tries the same examples each time and keeps none.
 hypothesis.settings.register_profile("default", deadline=None)
 hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, database=None)

@@ -22,9 +22,11 @@ _WORKERS = (*_CORE, "mesh.workers.*")
 LAYERS = (
     Layer("discovery.mdns.*", ("discovery.*", "zeroconf")),
     Layer("discovery.interfaces", ("discovery.*", "ifaddr")),
-    # Browsers that threads call: they have a lock, and the time, which the pure table is given.
+    # Browsers that threads call: they have a lock, and the time, which the pure table is given; and a file.
     Layer("discovery.memory", ("discovery.*",)),
     Layer("discovery.merged", ("discovery.*",)),
+    Layer("discovery.warm", ("discovery.*",)),
+    Layer("discovery.cache", ("discovery.*",)),
     Layer("discovery.*", ("discovery.*",), pure=True),
     Layer("mesh.errors", (), pure=True),
     Layer("mesh.config", ("mesh.errors",), pure=True),

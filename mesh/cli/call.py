@@ -8,7 +8,8 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from mesh import Attempt, CallError, Client, RemoteError, Reply
+from mesh import Attempt, CallError, Client, NoServer, RemoteError, Reply
+from mesh.cli.cache import add_cache_option, warm_browser
 from mesh.cli.completers import complete_methods, complete_servers
 from mesh.cli.exits import Exit, UsageError, exit_code
 from mesh.cli.options import add_client_options, non_negative, open_client, positive
@@ -40,6 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--timeout", type=float, metavar="SECONDS", help="for the whole call, over all attempts (default: 5)"
     )
     add_client_options(parser)
+    add_cache_option(parser)
     complete_servers(parser.add_argument("--peer", metavar="NAME", help="only at the server of this name or id"))
     parser.add_argument("--key", help="idempotency key: calls with equal keys run once per server")
     parser.add_argument(
@@ -66,7 +68,8 @@ def run(args: argparse.Namespace) -> int:
     if args.rate and not args.count:
         raise UsageError("--rate is for many calls; say how many with --count")
     ask = _raw_question(args) if args.raw else _typed_question(args)
-    with open_client(args) as client:
+    browser = warm_browser(args)
+    with open_client(args, browser) as client:
         if args.count:
             from mesh.cli.repeat import repeat
 
@@ -74,6 +77,8 @@ def run(args: argparse.Namespace) -> int:
         try:
             reply = ask(client)
         except CallError as error:
+            if isinstance(error, NoServer) and browser is not None and browser.failure is not None:
+                raise browser.failure from None
             _report_error(error, args)
             return exit_code(error)
         _report(reply, args)

@@ -73,7 +73,8 @@ exit codes:
   141    nobody reads the output
 
 environment: MESH_INTERFACE, MESH_REALM and MESH_SERVERS stand for --interface, --realm and --server
-(servers named there are used beside those that are discovered); MESH_DEBUG=1 shows the traceback of an error.
+(servers named there are used beside those that are discovered); MESH_NO_CACHE=1 stands for call --no-cache;
+MESH_DEBUG=1 shows the traceback of an error.
 """
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import re
 
+from discovery import Browser
 from mesh import Client
 
 __all__ = [
@@ -48,9 +49,12 @@ def interfaces_of(args: argparse.Namespace) -> list[str] | None:
     return [name for given in args.interface or () for name in re.split(r"[,\s]+", given) if name] or None
 
 
-def open_client(args: argparse.Namespace) -> Client:
-    """Return a client, to be closed by the caller. Raises ConfigError, DiscoveryError."""
-    return Client(args.server, not args.server, args.realm, interfaces_of(args))
+def open_client(args: argparse.Namespace, browser: Browser | None = None) -> Client:
+    """Return a client, to be closed by the caller, that finds servers by `browser`, by mDNS if there is none.
+
+    Raises ConfigError, DiscoveryError.
+    """
+    return Client(args.server, not args.server, args.realm, interfaces_of(args), browser=browser)
 
 
 def positive(text: str) -> int:
