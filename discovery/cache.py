@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import stat
 import time
 import zlib
 from collections.abc import Callable, Iterable
@@ -30,7 +29,6 @@ _PEERS_MAX: Final = 64
 _PEER_OCTETS_MAX: Final = 4096
 """A peer that takes more, which no advertisement of ours does, is not kept."""
 _OCTETS_MAX: Final = (_PEERS_MAX + 1) * _PEER_OCTETS_MAX  # and some room for the scope
-_READ: Final = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)  # so that a pipe in its place keeps nobody waiting
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,16 +75,14 @@ class PeerCache:
         for each in before:
             sightings.setdefault(each.peer.peer_id, each)
         entries = [entry for each in sightings.values() if len(json.dumps(entry := _encode(each))) <= _PEER_OCTETS_MAX]
-        text = json.dumps({"format": _FORMAT, "scope": self._scope, "peers": entries[:_PEERS_MAX]})
+        text = json.dumps({"format": _FORMAT, "scope": self._scope, "peers": entries[:_PEERS_MAX]}) + "\n"
         with contextlib.suppress(OSError):
             os.makedirs(self._folder, 0o700, exist_ok=True)
             self._sweep(now)
             self._replace(text)
 
     def _octets(self) -> bytes:
-        with open(os.open(self._path, _READ), "rb") as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise OSError("not a file")
+        with open(self._path, "rb", opener=_open_at_once) as file:
             return file.read(_OCTETS_MAX)  # a larger one is cut, and so no JSON
 
     def _replace(self, text: str) -> None:
@@ -105,7 +101,13 @@ class PeerCache:
         with os.scandir(self._folder) as files:
             for file in files:
                 if file.name.startswith(_PREFIX) and file.stat(follow_symlinks=False).st_mtime < now - AGE_S_MAX:
-                    os.unlink(file.path)
+                    with contextlib.suppress(OSError):
+                        os.unlink(file.path)
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    """Open a file; a pipe in its place, which nobody writes to, keeps nobody waiting."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def _encode(sighting: Sighting) -> dict[str, Any]:

@@ -101,6 +101,7 @@ def test_scopes_do_not_see_each_other_and_their_files_go_with_their_peers(tmp_pa
     ours, theirs = (PeerCache(str(tmp_path), scope, clock) for scope in ("ours", "theirs"))
     theirs.write([PEER])
     [old] = tmp_path.iterdir()
+    (tmp_path / "peers-folder").mkdir()
     (tmp_path / "notes").touch()
     for path in tmp_path.iterdir():
         os.utime(path, (clock.now, clock.now))
@@ -125,7 +126,7 @@ BROKEN: list[Callable[[Path], object]] = [
     lambda path: path.symlink_to("/dev/zero"),
     lambda path: path.write_bytes(b"\xff\xfe\x00"),
     lambda path: path.write_text("[" * 100_000),
-    lambda path: path.write_text('{"format": 1, "scope": "default eth0", "peers": [' + " " * 1_000_000 + "]}"),
+    lambda path: path.write_bytes(b" " * 1_000_000 + path.with_name("kept").read_bytes()),
 ]
 
 
@@ -133,7 +134,7 @@ BROKEN: list[Callable[[Path], object]] = [
 def test_what_is_no_cache_holds_nobody(cache: PeerCache, spoil: Callable[[Path], object]) -> None:
     cache.write([PEER])
     path = path_of(cache)
-    path.unlink()
+    path.rename(path.with_name("kept"))
     spoil(path)
     assert peers(cache) == []
 
@@ -187,7 +188,8 @@ def test_what_cannot_be_written_is_left(tmp_path: Path) -> None:
         assert peers(cache) == []
 
 
-def test_a_file_that_cannot_take_the_place_of_the_old_one_leaves_nothing(cache: PeerCache) -> None:
+def test_a_file_that_cannot_take_the_place_of_the_old_one_leaves_nothing(tmp_path: Path) -> None:
+    cache = PeerCache(str(tmp_path), SCOPE)
     cache.write([PEER])
     path = path_of(cache)
     path.unlink()
