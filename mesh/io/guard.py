@@ -26,6 +26,7 @@ import time
 from collections.abc import Iterable, Iterator
 
 from mesh.io.descriptors import count_descriptors, raise_descriptors
+from mesh.io.trims import Trims
 
 __all__ = ["Ports", "is_bomb", "unwatch", "watch"]
 
@@ -40,9 +41,6 @@ _RUN_MIN = 64
 """So many short unfinished frames in a row are a bomb."""
 _SETTLE_S = 0.2
 """Time for libzmq to drop what a peer that was cut has sent."""
-_SLACK_OCTETS, _TRIM_S = 8 << 20, (2.0, 32.0)
-"""So long after the memory has grown by so much, what of it is free is given back, for floods leave it in pieces; and
-again after twice the time, until that helps, or the memory is taken to be needed."""
 _FILLED = 0.75
 """Share of the descriptors beyond which connections are shed."""
 _SHED = 0.25
@@ -80,9 +78,8 @@ class _Guard:
         self.watched: dict[Ports, None] = {}
         self._stopped = threading.Event()
         self._statm = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
-        self._floor = self._lowest = self._resident()
-        self._trim_at = 0.0
-        self._pause_s = _TRIM_S[0]
+        self._floor = self._resident()
+        self._trims = Trims(self._floor)
         self._alert_until = 0.0
         self._descriptors_max = raise_descriptors()
         self._thread = threading.Thread(target=self._run, name="mesh-guard", daemon=True)
@@ -112,16 +109,11 @@ class _Guard:
             self._alert_until = now + _ALERT_S
         if now < self._alert_until and self._cut_bombs():
             self._alert_until = 0.0
-            self._trim_at = now + _SETTLE_S
-        if resident - self._lowest > _SLACK_OCTETS:
-            self._trim_at = self._trim_at or now + self._pause_s
-        if self._trim_at and now >= self._trim_at:
-            self._trim_at = 0.0
+            self._trims.soon(now + _SETTLE_S)
+        if self._trims.is_due(resident, now):
             _trim()
             self._floor = self._resident()
-            self._pause_s *= 2.0
-            if self._floor < resident - _SLACK_OCTETS or self._pause_s > _TRIM_S[1]:
-                self._lowest, self._pause_s = self._floor, _TRIM_S[0]
+            self._trims.done(resident, self._floor, now)
 
     def _resident(self) -> int:
         return int(os.pread(self._statm, 128, 0).split()[1]) * resource.getpagesize()
