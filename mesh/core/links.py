@@ -164,7 +164,8 @@ class Links:
         conn.pong_deadline = 0.0
         conn.excused = False
         if conn.state is State.SUSPECT or conn.state is State.DEAD:
-            if conn.state is State.DEAD:
+            was_dead = conn.state is State.DEAD
+            if was_dead:
                 self._search(now)  # as when it is proven anew
                 conn.server.latency_s = 0.0
                 self._begin_slowly(conn, now)
@@ -173,6 +174,8 @@ class Links:
             conn.misses = 0
             self._out.append(Notice("peer", f"{conn.server.name} ({conn.endpoint}) is alive"))
             self.place(conn.server, now)
+            if was_dead:
+                self.ask(conn, now)  # how far it is now, and what its clock says: it may have slept
 
     def hello(self, conn: Connection, hello: Hello, now: float) -> None:
         """The server has said who it is."""

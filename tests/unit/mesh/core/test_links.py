@@ -280,6 +280,18 @@ def test_a_slow_answer_once_does_not_keep_a_silent_server_from_being_asked_again
     assert len([action for action in client.took(Send) if type(action.record) is Ping]) == 3
 
 
+def test_a_server_that_was_dead_is_asked_what_its_clock_says_as_soon_as_it_speaks(client: Client) -> None:
+    far = client.join("a")
+    far.frozen = True
+    client.advance(10.0)
+    assert client.state("a") == "dead"
+    far.thaw()
+    client.actions.clear()
+    far.pong()
+    assert client.state("a") == "alive"
+    assert client.took(Send) == [Send(far.conn_id, match(Ping))]
+
+
 def test_a_vanished_record_does_not_take_down_a_server_that_answers(client: Client) -> None:
     far = client.join("a")
     client.feed(PeerRemoved(far.peer))
