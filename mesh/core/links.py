@@ -71,6 +71,8 @@ class Links:
         self._conn_ids = 0
         self._nonces = 0
         self._search_at = 0.0
+        self._trusting_until = 0.0
+        """Until then strangers are no flood."""
         self._redial_at = 0.0
         self._outliers = outliers
         self._warm_step_s = config.slow_start_s / 3.0
@@ -166,7 +168,7 @@ class Links:
         if conn.state is State.SUSPECT or conn.state is State.DEAD:
             was_dead = conn.state is State.DEAD
             if was_dead:
-                self._search(now)  # as when it is proven anew
+                self._healed(now)
                 conn.server.latency_s = 0.0
                 self._begin_slowly(conn, now)
                 conn.pings.clear()  # their answers would say how long it was dead, not how long a round trip takes
@@ -411,7 +413,7 @@ class Links:
         conn.state = next_state(conn.state, Sign.LIFE)
         conn.heard_at = now
         conn.pong_deadline = 0.0
-        self._strangers.pop(server, None)
+        was_stranger = self._strangers.pop(server, server) is None
         server.dial_at = 0.0
         if server.active is not None and server.active.state is State.ALIVE:
             self._slower(conn)
@@ -427,7 +429,9 @@ class Links:
         if server.fell_silent:
             server.fell_silent = False
             server.latency_s = 0.0
-            self._search(now)  # perhaps a network was cut and is whole, and others were born behind it
+            self._healed(now)
+        elif was_stranger:
+            self._healed(now)
         if server.boot != conn.boot:
             server.boot = conn.boot
             server.failing = server.ejected_until = server.ejected_s = 0.0
@@ -440,6 +444,16 @@ class Links:
             self._timers.clear(conn)
         self._out.append(Notice("peer", f"{server.name} ({conn.endpoint}) is alive"))
         self.place(server, now)
+
+    def _healed(self, now: float) -> None:
+        """Who was silent answers: perhaps a network was cut and is whole. Then strangers are no flood, some are new."""
+        if now >= self._search_at:
+            self._trusting_until = now + 2.0 * self._config.dial_timeout_s
+            for server in self._strangers:
+                if server.dial_at > now + self._config.dial_timeout_s:
+                    server.dial_at = now + self._rng.random() * self._config.dial_timeout_s
+                    self._arm(server)
+            self._search(now)
 
     def _search(self, now: float) -> None:
         """Ask discovery who is there, for there is a reason to think that it has missed somebody."""
@@ -478,7 +492,7 @@ class Links:
             if not self.conns and not server.failures:
                 self._search(now)  # nobody is left whom discovery has told of
         if server.records:
-            self._rest(server, why, conn.sought_at if was is State.CONNECTING else now)
+            self._rest(server, why, conn.sought_at if was is State.CONNECTING else now, now)
         else:
             self._forget(server, now)
 
@@ -486,11 +500,11 @@ class Links:
         """Another server answers where this one was looked for."""
         if server.records:
             self.on_forgotten(server, now)
-            self._rest(server, why, now)
+            self._rest(server, why, now, now)
         else:
             self._forget(server, now)
 
-    def _rest(self, server: Server, why: str, since: float) -> None:
+    def _rest(self, server: Server, why: str, since: float, now: float) -> None:
         """Wait before the next dial; a dial that nobody answered was a wait as well, and `since` says from when."""
         server.failures += 1
         server.failure = why
@@ -499,7 +513,7 @@ class Links:
         )
         if not server.identity:
             self._strangers[server] = None
-            if len(self._strangers) > _STRANGERS_FEW:
+            if len(self._strangers) > _STRANGERS_FEW and now >= self._trusting_until:
                 pause += self._rng.random() * _STRANGER_S * len(self._strangers)
         server.dial_at = since + pause
         self._arm(server)

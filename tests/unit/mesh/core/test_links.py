@@ -170,6 +170,18 @@ def test_strangers_that_never_answer_share_the_dials_however_many_they_are_and_h
     assert client.state("newcomer") == "alive"
 
 
+def test_strangers_are_dialled_soon_when_one_of_them_answers_for_then_they_are_no_flood(client: Client) -> None:
+    strangers = [client.far(f"far-{number}", f"10.1.0.1:{number + 1}") for number in range(200)]
+    for far in strangers:
+        far.frozen = True
+        client.feed(PeerAdded(far.peer))
+    client.advance(6.0)
+    for far in strangers:
+        far.thaw()  # the network that was cut is whole
+    client.advance(2.0)
+    assert [view.state for view in client.core.views(client.now)] == ["alive"] * 200
+
+
 def test_a_dial_into_the_void_is_the_pause_before_the_next_one() -> None:
     client = Client(ClientConfig(dial_timeout_s=1.0, dial_backoff_max_s=1.0))
     client.feed(PeerAdded(peer("a", "10.0.0.1:1")))
