@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from scripts import usage
 from scripts.bench_figures import BenchError
 
 __all__ = ["PROJECT", "Worker"]
@@ -54,13 +53,11 @@ class Worker:
 
     def cpu_s(self) -> float:
         """Return the processor time of all its threads, in seconds."""
-        # The clock of another process as clock_getcpuclockid(3) makes it: its id inverted, and CPUCLOCK_SCHED.
-        return time.clock_gettime((~self._process.pid << 3) | 2)
+        return usage.cpu_s(self._process.pid)
 
     def rss_mib(self) -> float:
         """Return its resident memory, in MiB."""
-        pages = int(Path(f"/proc/{self._process.pid}/statm").read_text().split()[1])
-        return pages * os.sysconf("SC_PAGE_SIZE") / (1 << 20)
+        return usage.resident_octets(self._process.pid) / (1 << 20)
 
     def __enter__(self) -> Self:
         """Return itself."""

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from mesh import Client, OutcomeUnknown
+from mesh.io.usage import resident_octets
 from scripts.faults_chaos import Chaos
 from scripts.faults_report import Finding, Report, ms
 from scripts.fleet import Fleet, read_runs
@@ -51,10 +52,10 @@ class Footprint:
     def now(cls) -> Footprint:
         """Return that of this process, after a collection."""
         gc.collect()
-        pages = int(Path("/proc/self/statm").read_text().split()[1])
         objects = Counter(type(one).__name__ for one in gc.get_objects())
-        rss_mb = pages * os.sysconf("SC_PAGE_SIZE") / 1e6
-        return cls(round(rss_mb, 1), threading.active_count(), len(os.listdir("/proc/self/fd")), objects)
+        return cls(
+            round(resident_octets() / 1e6, 1), threading.active_count(), len(os.listdir("/proc/self/fd")), objects
+        )
 
 
 @dataclass(frozen=True)

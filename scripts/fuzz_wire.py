@@ -32,6 +32,7 @@ from mesh.core import dialect, wire
 from mesh.core.dialect import read_dialect
 from mesh.core.wire import MESH_PREFIX, Call, Cancel, Detail, Hello, Ping, Pong, Record, Reply, decode, encode
 from mesh.errors import RemoteProtocolError
+from mesh.io.usage import resident_octets
 
 LIMITS = Limits(head_max=4096, body_max=65536, frames_max=8, records_max=16, inline_max=32)
 _CHUNK = 1000
@@ -179,12 +180,8 @@ def inputs(seed: int) -> Iterator[list[bytes]]:
 
 
 def resident_mb() -> float:
-    """Return the resident memory of this process, in millions of octets; 0 where nobody tells."""
-    try:
-        with open("/proc/self/statm", encoding="ascii") as statm:
-            return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
-    except OSError:
-        return 0.0
+    """Return the resident memory of this process, in millions of octets."""
+    return resident_octets() / 1e6
 
 
 def fuzz(runs: int, seed: int, console: Console) -> float:

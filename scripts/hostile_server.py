@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import random
-import resource
 import select
 import sys
 import time
@@ -20,6 +19,7 @@ from mesh.config import Limits
 from mesh.core.wire import MESH_PREFIX, Call, Cancel, Hello, Ping, Pong, Record, Reply, encode
 from scripts.fuzz_wire import mutate, valid
 from scripts.pace import Pace, percentile, steady
+from scripts.usage import resident_octets
 from tests.helpers.process import Process, spawn
 from tests.helpers.zmtp import Zmtp, dial, greeting, message, ready
 
@@ -63,8 +63,7 @@ class Felt:
 
 def resident_mb(pid: int) -> float:
     """Return the resident memory of a process, in millions of octets."""
-    with open(f"/proc/{pid}/statm", encoding="ascii") as statm:
-        return round(int(statm.read().split()[1]) * resource.getpagesize() / 1e6, 1)
+    return round(resident_octets(pid) / 1e6, 1)
 
 
 class Prey:

@@ -25,6 +25,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from scripts.fleet import LOOPBACK, Fleet, Node
+from scripts.usage import cpu_s
 
 __all__: list[str] = []
 
@@ -54,12 +55,6 @@ class Cost:
     """What one refresh writes to the terminal."""
 
 
-def _cpu_s(pid: int) -> float:
-    """Return the processor seconds of a process so far (proc_pid_stat(5), fields 14 and 15)."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
 def _live(environment: dict[str, str], width: int, height: int, seconds: float) -> Cost:
     """Show the servers in a terminal of this size."""
     user, program = pty.openpty()
@@ -70,9 +65,9 @@ def _live(environment: dict[str, str], width: int, height: int, seconds: float) 
     os.close(program)
     try:
         _drain(user, time.monotonic() + _WARM_S)
-        before, began = _cpu_s(process.pid), time.monotonic()
+        before, began = cpu_s(process.pid), time.monotonic()
         output = _drain(user, began + seconds)
-        percent = 100 * (_cpu_s(process.pid) - before) / (time.monotonic() - began)
+        percent = 100 * (cpu_s(process.pid) - before) / (time.monotonic() - began)
     finally:
         process.terminate()
         _drain(user, time.monotonic() + 0.5)

@@ -168,8 +168,7 @@ class Links:
         if conn.state is State.SUSPECT or conn.state is State.DEAD:
             was_dead = conn.state is State.DEAD
             if was_dead:
-                self._healed(now)
-                conn.server.latency_s = 0.0
+                self._back(conn.server, now)
                 self._begin_slowly(conn, now)
                 conn.pings.clear()  # their answers would say how long it was dead, not how long a round trip takes
             conn.state = next_state(conn.state, Sign.LIFE)
@@ -327,7 +326,7 @@ class Links:
             self.place(server, now)
 
     def _begin_slowly(self, conn: Connection, now: float) -> None:
-        """The server is new, or back: what its silence said of its latency is forgotten, by whoever calls this."""
+        """The server is new, or back."""
         server = conn.server
         server.latency_s = server.latency_s or max(conn.rtt.value_s, self._usual_latency_s(server))
         self._slow_start(server, now)
@@ -413,7 +412,8 @@ class Links:
         conn.state = next_state(conn.state, Sign.LIFE)
         conn.heard_at = now
         conn.pong_deadline = 0.0
-        was_stranger = self._strangers.pop(server, server) is None
+        was_stranger = server in self._strangers
+        self._strangers.pop(server, None)
         server.dial_at = 0.0
         if server.active is not None and server.active.state is State.ALIVE:
             self._slower(conn)
@@ -426,12 +426,9 @@ class Links:
             self._disconnect(active)
             self._gone(active, "a better address answered", (), now)
         server.active = conn
-        if server.fell_silent:
+        if server.fell_silent or was_stranger:
             server.fell_silent = False
-            server.latency_s = 0.0
-            self._healed(now)
-        elif was_stranger:
-            self._healed(now)
+            self._back(server, now)
         if server.boot != conn.boot:
             server.boot = conn.boot
             server.failing = server.ejected_until = server.ejected_s = 0.0
@@ -445,8 +442,12 @@ class Links:
         self._out.append(Notice("peer", f"{server.name} ({conn.endpoint}) is alive"))
         self.place(server, now)
 
-    def _healed(self, now: float) -> None:
-        """Who was silent answers: perhaps a network was cut and is whole. Then strangers are no flood, some are new."""
+    def _back(self, server: Server, now: float) -> None:
+        """A server that was silent answers: its silence was no latency, and perhaps a network was cut and is whole.
+
+        Then strangers are no flood, and others were born behind the cut.
+        """
+        server.latency_s = 0.0
         if now >= self._search_at:
             self._trusting_until = now + 2.0 * self._config.dial_timeout_s
             for server in self._strangers:

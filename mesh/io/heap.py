@@ -23,7 +23,7 @@ def keep_freed() -> None:
     The library does so by itself once it has freed a block that it took from the system (mallopt(3), "dynamic mmap
     threshold"): up to twice its size. So one large block is taken, not written to, and freed. Who has set
     MALLOC_TRIM_THRESHOLD_ or MALLOC_MMAP_THRESHOLD_ keeps what he has set, and other C libraries do as they do. What
-    is kept and not used goes back to the system some seconds later; the guard sees to that.
+    is kept and not used the guard gives back some seconds later, but for the ends of the heaps of other threads.
     """
     global _kept
     if not _kept:

@@ -26,6 +26,7 @@ from mesh.hosting import ServerParts
 from mesh.io.hosts import ThreadHost
 from mesh.io.poller import Poller
 from mesh.io.serving import Runner
+from mesh.io.usage import resident_octets
 from mesh.service import Service
 from mesh.signals import SignalPipe
 from mesh.workers.gate import Gate
@@ -45,7 +46,7 @@ from mesh.workers.messages import (
 )
 from mesh.workers.recorder import Recorder
 
-__all__ = ["GatedRunner", "Worker", "resident_octets"]
+__all__ = ["GatedRunner", "Worker"]
 
 _log = logging.getLogger("mesh")
 _STACKS_AT = 0.8
@@ -228,15 +229,6 @@ class GatedRunner:
 
 async def _given(reply: ReplyGiven) -> ReplyGiven:
     return reply
-
-
-def resident_octets() -> int:
-    """Return the octets of this process that are in memory; 0 where there is no /proc."""
-    try:
-        with open("/proc/self/statm", "rb") as file:
-            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    except OSError:
-        return 0
 
 
 def _shifted(endpoint: str, offset: int) -> str:
