@@ -59,7 +59,10 @@ def open_client(args: argparse.Namespace, browser: Browser | None = None) -> Cli
 
 def positive(text: str) -> int:
     """Read a number from 1 on."""
-    number = int(text)
+    try:
+        number = int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number") from None
     if number < 1:
         raise argparse.ArgumentTypeError(f"{text} is less than 1")
     return number
@@ -67,7 +70,10 @@ def positive(text: str) -> int:
 
 def non_negative(text: str) -> float:
     """Read a finite number from 0 on."""
-    number = float(text)
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1.0
     if not 0 <= number < float("inf"):
         raise argparse.ArgumentTypeError(f"{text} is not a number from 0 on")
     return number

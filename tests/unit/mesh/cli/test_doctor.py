@@ -61,7 +61,7 @@ def test_what_is_discovered_is_examined(run: Run) -> None:
     ("words", "sentence"),
     [
         (["--timeout", "0"], "--timeout 0 leaves no time to listen; give seconds, such as 2"),
-        (["--timeout", "soon"], "invalid non_negative value"),
+        (["--timeout", "soon"], "argument --timeout: soon is not a number from 0 on"),
         (["--interface", "eth99"], "'eth99' is neither a network interface that is up nor one of its addresses"),
         (["--server", "nix"], "'nix' has no port"),
         (["--realm", "a b"], "realm 'a b' cannot be used"),
