@@ -57,6 +57,7 @@ def recover(world: World, timeout_s: float) -> float:
     Returns:
         Seconds until every client saw every server alive.
     """
+    _wait(world, _held, _HANDLERS_S)
     whole_at = world.clock.now
     _wait(world, _unseen, recovery_max_s(world.client_config, world.network.delay.mean_s))
     recovered_s = world.clock.now - whole_at
@@ -89,6 +90,11 @@ def _unfinished(world: World) -> str:
         if not server.core.idle():
             return f"{server.name} has {server.core.admitted} calls to answer"
     return ""
+
+
+def _held(world: World) -> str:
+    """Say which server is still at a handler that has begun while it was slow, or nothing."""
+    return next((f"{server.name} is held by a handler" for server in world.servers.values() if server.is_held), "")
 
 
 def _unseen(world: World) -> str:

@@ -116,6 +116,7 @@ class SimServer:
         self._outboxes: dict[bytes, list[Record]] = {}
         self._links: dict[bytes, Link] = {}
         self._busy = False
+        self._was_slow = False
         self._draining_until: float | None = None
         self.lie = None
         self.is_full = False
@@ -156,6 +157,11 @@ class SimServer:
     def draining(self) -> bool:
         """Whether it is about to end."""
         return self._draining_until is not None
+
+    @property
+    def is_held(self) -> bool:
+        """Whether an inline handler holds the loop that has begun while the server was slow."""
+        return self._busy and self._was_slow
 
     @property
     def clock_s(self) -> float:
@@ -205,6 +211,7 @@ class SimServer:
             work = self._inline.popleft()
             if self._has_begun(work):
                 self._busy = True
+                self._was_slow = self.slowness != 1.0
                 self.process.after(self._takes_s(), self._ran_inline, work, until)
                 return
             self._perform(self.core.handle(ReplyGiven(work, ran=False), self.clock_s))
