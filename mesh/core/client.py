@@ -40,7 +40,7 @@ from mesh.core.liveness import State
 from mesh.core.outliers import Outliers
 from mesh.core.peers import MESH, REP, Connection, Server
 from mesh.core.roster import Roster, hello_problem
-from mesh.core.routing import ANY, Pools
+from mesh.core.routing import ANY, NONE, Pools
 from mesh.core.timers import Timers
 from mesh.core.view import ServerView, describe_servers, view_of
 from mesh.core.wire import Hello, Pong, Reply, ServerState, decode
@@ -219,6 +219,8 @@ class ClientCore:
                 self._unknown += 1
             if conn.state is State.GONE:
                 break
+        if conn.server.pool == NONE:
+            links.place(conn.server, now)  # its window was full: once, however many answers came
         if proven and conn.state is not State.ALIVE and conn.state is not State.GONE:
             links.heard(conn, now)  # last, so that its calls are given by what its PONG says of its window and state
 
@@ -234,6 +236,8 @@ class ClientCore:
         answer = body[0] if len(body) == 1 else list(body)
         call_id = int.from_bytes(frames[0], "big")
         self._dispatcher.reply(conn, Reply(call_id, 0, answer, len(conn.inflight)), now)  # type: ignore[arg-type]
+        if conn.server.pool == NONE:
+            self._links.place(conn.server, now)
 
     def _on_garbage(self, conn: Connection, what: str) -> None:
         self._garbage += 1

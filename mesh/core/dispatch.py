@@ -154,7 +154,10 @@ class Dispatcher:
     # -- what servers answer
 
     def reply(self, conn: Connection, reply: Reply, now: float) -> None:
-        """An answer came to the call that this connection holds under this id."""
+        """An answer came to the call that this connection holds under this id.
+
+        Whoever has taken all answers of a message places the server, which may have room again.
+        """
         server = conn.server
         call = conn.inflight.pop(reply.call_id, None)
         if call is None:
@@ -174,8 +177,6 @@ class Dispatcher:
                 self._out.append(Finish(call))
             else:
                 self._failed(call, conn, sent_at, reply, now)
-        if server.pool == NONE:
-            self.place(server, now)
 
     def _failed(self, call: PendingCall, conn: Connection, sent_at: float, reply: Reply, now: float) -> None:
         detail = reply.detail or Detail()
@@ -227,6 +228,7 @@ class Dispatcher:
         """A server can take calls: give it those that wait for it."""
         if not self._queues:
             return
+        may_take = self._router.may_take
         names = [*server.pools, f"@{server.name}", f"@{server.identity}", f"={server.identity}"]
         names.extend(f"@{key}" for key in server.records)
         for name in names:
@@ -234,8 +236,10 @@ class Dispatcher:
             while queue and server.pool != NONE and server.active is not None:
                 # Under overload the oldest would be answered too late: see `Lane` of the server.
                 order = reversed(queue.values()) if now < self._newest_until else queue.values()
-                call = next((call for call in order if self._router.may_take(call, server)), None)
-                if call is None:
+                for call in order:
+                    if may_take(call, server):
+                        break
+                else:
                     break
                 if now >= call.deadline:
                     self._expire(call, now)  # as its timer is about to: those of a burst end in the same moment
