@@ -4,10 +4,14 @@ The body of a typed call is one msgpack value: an array holds the arguments in o
 name, and a map whose key ``*`` holds an array has both. No body at all means no arguments. The answer is one
 msgpack value. Both are checked against the annotations, strictly: ``"3"`` is not an ``int``, while an ``int``
 will do for a ``float``.
+
+The arguments may come as JSON text as well, an array or an object in the same forms: then bytes are in base64,
+and the keys of a map may be numbers in quotes, for the annotations say what is meant.
 """
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from types import GenericAlias
@@ -30,13 +34,15 @@ _KNOWN_TYPES = (
     "dataclasses, TypedDict, NamedTuple, msgspec.Struct, and Union, Literal or Annotated of them"
 )
 
+_JSON_BELOW = 0x80
+"""JSON text begins with ASCII (RFC 8259 section 2); no array or map of msgpack begins with an octet below this."""
+
 _encode = msgspec.msgpack.Encoder().encode
 _decode_any = msgspec.msgpack.Decoder().decode
-_decode_body = msgspec.msgpack.Decoder(list[msgspec.Raw] | dict[str, msgspec.Raw]).decode
 _NO_NAMES: Mapping[str, Any] = {}
-_decode_rest = msgspec.msgpack.Decoder(list[msgspec.Raw]).decode
 
 _Decode = Callable[[bytes | msgspec.Raw], Any]
+_DecoderOf = Callable[[Any], _Decode]
 
 
 class _Misfit(MeshError):
@@ -120,22 +126,9 @@ class TypedCodec:
         """The method as it is declared, without what the server injects."""
         self._check_types(handler)
 
-        self._in_order: list[tuple[str, _Decode]] = []
-        self._by_name: dict[str, _Decode] = {}
-        self._rest: _Decode | None = None
-        self._extra: _Decode | None = None
-        for parameter in parameters:
-            decode = _decoder(_type_of(parameter))
-            if parameter.kind is parameter.VAR_POSITIONAL:
-                self._rest = decode
-            elif parameter.kind is parameter.VAR_KEYWORD:
-                self._extra = decode
-            if parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD):
-                self._in_order.append((parameter.name, decode))
-            if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
-                self._by_name[parameter.name] = decode
         self._required = [parameter.name for parameter in parameters if _is_required(parameter)]
         self._arrays = _array_decoders(parameters)
+        self._msgpack = _Reader(self.signature, parameters, _decoder)
         result_type = declared.return_annotation
         self._check_result = None if result_type is declared.empty else _decoder(result_type)
 
@@ -221,59 +214,19 @@ class TypedCodec:
                 why = str(exc).partition("\n")[0]
                 raise ConfigError(f"{place(handler)}: {name} cannot travel: {why}; {_KNOWN_TYPES}") from None
 
+    @functools.cached_property
+    def _json(self) -> _Reader:
+        """What reads JSON; made with the first call that brings some."""
+        return _Reader(self.signature, list(self._declared.parameters.values()), _json_decoder)
+
     def _read_any(self, frames: Sequence[bytes]) -> tuple[list[Any], dict[str, Any]]:
         """Return the arguments in order and by name, whatever form they came in."""
         if len(frames) > 1:
             raise ArgumentError(self.signature, f"the arguments are one frame, got {len(frames)}")
-        try:
-            given = _decode_body(frames[0]) if frames and frames[0] else []
-        except Exception as exc:
-            raise ArgumentError(
-                self.signature,
-                f"{_problem('the body', exc)}; send an array of the arguments, or a map by name",
-            ) from None
-        if isinstance(given, list):
-            return self._bind(given, {})
-        rest = given.pop(_REST, None)
-        return self._bind([] if rest is None else self._value(_REST, _decode_rest, rest), given)
-
-    def _bind(self, values: list[msgspec.Raw], named: dict[str, msgspec.Raw]) -> tuple[list[Any], dict[str, Any]]:
-        """Decode each argument for its parameter; Python's own rules decide which that is."""
-        args = self._take_in_order(values) if values else []
-        known = [name for name, _ in self._in_order[: len(args)]] if args else []
-        kwargs: dict[str, Any] = {}
-        for name, raw in named.items():
-            decode = self._by_name.get(name)
-            if decode is None:
-                if self._extra is None:
-                    takes = ", ".join(self._by_name) or "none by name"
-                    raise ArgumentError(self.signature, f"unknown argument {name!r}, it takes {takes}")
-                decode = self._extra
-            elif name in known:
-                raise ArgumentError(self.signature, f"argument {name} is given twice")
-            else:
-                known.append(name)
-            kwargs[name] = self._value(name, decode, raw)
-        missing = [name for name in self._required if name not in known]
-        if missing:
-            raise ArgumentError(self.signature, f"missing {', '.join(missing)}")
-        return args, kwargs
-
-    def _take_in_order(self, values: list[msgspec.Raw]) -> list[Any]:
-        """Decode the arguments of an array."""
-        args = [self._value(name, decode, raw) for (name, decode), raw in zip(self._in_order, values, strict=False)]
-        surplus = values[len(args) :]
-        if self._rest is not None:
-            args += [self._value(f"*[{index}]", self._rest, raw) for index, raw in enumerate(surplus)]
-        elif surplus:
-            raise ArgumentError(self.signature, f"at most {len(args)} arguments in order, got {len(values)}")
-        return args
-
-    def _value(self, name: str, decode: _Decode, raw: msgspec.Raw) -> Any:
-        try:
-            return decode(raw)
-        except Exception as exc:
-            raise ArgumentError(self.signature, f"argument {_problem(name, exc)}") from None
+        if not frames or not frames[0]:
+            return self._msgpack.bind([], {})
+        (body,) = frames
+        return (self._json if body[0] < _JSON_BELOW else self._msgpack).read(body)
 
     def _with_request(
         self, request: Request, args: Sequence[Any], kwargs: Mapping[str, Any]
@@ -284,6 +237,82 @@ class TypedCodec:
         if index > len(args):
             return args, {**kwargs, name: request}
         return (*args[:index], request, *args[index:]), kwargs
+
+
+class _Reader:
+    """Reads arguments that came in one encoding, each by the annotation of its parameter."""
+
+    def __init__(self, signature: str, parameters: Sequence[inspect.Parameter], decoder: _DecoderOf) -> None:
+        self._signature = signature
+        self._decode_body = decoder(list[msgspec.Raw] | dict[str, msgspec.Raw])
+        self._decode_rest = decoder(list[msgspec.Raw])
+        self._in_order: list[tuple[str, _Decode]] = []
+        self._by_name: dict[str, _Decode] = {}
+        self._rest: _Decode | None = None
+        self._extra: _Decode | None = None
+        for parameter in parameters:
+            decode = decoder(_type_of(parameter))
+            if parameter.kind is parameter.VAR_POSITIONAL:
+                self._rest = decode
+            elif parameter.kind is parameter.VAR_KEYWORD:
+                self._extra = decode
+            if parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD):
+                self._in_order.append((parameter.name, decode))
+            if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
+                self._by_name[parameter.name] = decode
+        self._required = [parameter.name for parameter in parameters if _is_required(parameter)]
+
+    def read(self, body: bytes) -> tuple[list[Any], dict[str, Any]]:
+        """Return the arguments of a body. Raises ArgumentError."""
+        try:
+            given = self._decode_body(body)
+        except Exception as exc:
+            raise ArgumentError(
+                self._signature,
+                f"{_problem('the body', exc)}; send an array of the arguments, or a map by name",
+            ) from None
+        if isinstance(given, list):
+            return self.bind(given, {})
+        rest = given.pop(_REST, None)
+        return self.bind([] if rest is None else self._value(_REST, self._decode_rest, rest), given)
+
+    def bind(self, values: list[msgspec.Raw], named: dict[str, msgspec.Raw]) -> tuple[list[Any], dict[str, Any]]:
+        """Decode each argument for its parameter; Python's own rules decide which that is."""
+        args = self._take_in_order(values) if values else []
+        known = [name for name, _ in self._in_order[: len(args)]] if args else []
+        kwargs: dict[str, Any] = {}
+        for name, raw in named.items():
+            decode = self._by_name.get(name)
+            if decode is None:
+                if self._extra is None:
+                    takes = ", ".join(self._by_name) or "none by name"
+                    raise ArgumentError(self._signature, f"unknown argument {name!r}, it takes {takes}")
+                decode = self._extra
+            elif name in known:
+                raise ArgumentError(self._signature, f"argument {name} is given twice")
+            else:
+                known.append(name)
+            kwargs[name] = self._value(name, decode, raw)
+        missing = [name for name in self._required if name not in known]
+        if missing:
+            raise ArgumentError(self._signature, f"missing {', '.join(missing)}")
+        return args, kwargs
+
+    def _take_in_order(self, values: list[msgspec.Raw]) -> list[Any]:
+        """Decode the arguments of an array."""
+        args = [self._value(name, decode, raw) for (name, decode), raw in zip(self._in_order, values, strict=False)]
+        surplus = values[len(args) :]
+        if self._rest is not None:
+            args += [self._value(f"*[{index}]", self._rest, raw) for index, raw in enumerate(surplus)]
+        elif surplus:
+            raise ArgumentError(self._signature, f"at most {len(args)} arguments in order, got {len(values)}")
+        return args
+
+    def _value(self, name: str, decode: _Decode, raw: msgspec.Raw) -> Any:
+        try:
+            return decode(raw)
+        except Exception as exc:
+            raise ArgumentError(self._signature, f"argument {_problem(name, exc)}") from None
 
 
 def _type_of(parameter: inspect.Parameter) -> Any:
@@ -297,6 +326,10 @@ def _is_required(parameter: inspect.Parameter) -> bool:
 
 def _decoder(annotation: Any) -> _Decode:
     return msgspec.msgpack.Decoder(annotation).decode
+
+
+def _json_decoder(annotation: Any) -> _Decode:
+    return msgspec.json.Decoder(annotation).decode
 
 
 def _array_decoders(parameters: Sequence[inspect.Parameter]) -> dict[int, _Decode]:

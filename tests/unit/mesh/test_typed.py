@@ -317,8 +317,42 @@ def test_no_arguments_have_many_forms(frames: list[bytes]) -> None:
     assert call_body(nothing, *frames) is None
 
 
-def test_the_long_form_of_an_array_is_an_array() -> None:
-    assert call_body(add, b"\xdd\x00\x00\x00\x02\x02\x03") == 5
+@pytest.mark.parametrize(
+    ("annotation", "value"),
+    # The keys of an object of JSON are no arrays.
+    [sample for sample in TRAVELLING if sample[0] != dict[tuple[int, int], str]],
+    ids=str,
+)
+def test_a_value_of_every_type_arrives_as_json(annotation: Any, value: object) -> None:
+    def handler(x: Any) -> Any:
+        arrived.append(x)
+        return x
+
+    arrived: list[object] = []
+    handler.__annotations__ = {"x": annotation, "return": annotation}
+    for body in (msgspec.json.encode([value]), msgspec.json.encode({"x": value}), b' \n{"*": [%b]}'):
+        call_body(handler, body.replace(b"%b", msgspec.json.encode(value)))
+    assert arrived == [value] * 3
+    assert type(arrived[0]) is type(value)
+
+
+def test_the_answer_to_json_is_what_it_is_to_msgpack() -> None:
+    assert call_body(add, b'{"a": 2, "b": 3}') == call_body(add, b"[2, 3]") == call_body(add, b" [0]") == 5
+
+
+@pytest.mark.parametrize(
+    ("body", "problem"),
+    [
+        (b'[1, "2"]', "argument b: expected int, got str"),
+        (b'{"a": 1, "c": 2}', "unknown argument 'c', it takes a, b"),
+        (b"[]", "missing a"),
+        (b'"1"', "the body: expected object | array, got str; send an array of the arguments, or a map by name"),
+    ],
+)
+def test_json_that_does_not_fit_is_told_like_msgpack(body: bytes, problem: str) -> None:
+    with pytest.raises(ArgumentError) as caught:
+        call_body(add, body)
+    assert str(caught.value) == ADD + problem
 
 
 @pytest.mark.parametrize(
@@ -370,6 +404,9 @@ def anything(x: Any, y: set[Any] | None = None, *, z: Even | None = None) -> Any
 @example(b"\x91\xd7\xff" + b"\xff" * 8)
 @example(b"\x82\xa1x\x01\xa1x\x02")
 @example(b"\x82\xa1x\x01\xa1z\x81\xa5value\x01")
+@example(b"[" * 5000)
+@example(b'[{"x":' * 5000)
+@example(b'["\\ud800"]')
 @given(st.binary(max_size=64))
 def test_any_body_at_all_is_taken_or_refused_and_nothing_else(body: bytes) -> None:
     for handler in (add, every_kind, nothing, anything):
