@@ -82,6 +82,7 @@ class Introspection:
                         "description": method.description,
                         "lane": method.lane,
                         "idempotent": str(method.idempotent).lower(),
+                        "read_only": str(method.read_only).lower(),
                         "raw": str(method.raw).lower(),
                     },
                 }

@@ -112,6 +112,8 @@ class Method:
     """True when the handler takes the request and returns frames; False when it is typed."""
     idempotent: bool
     """True when a call may be repeated on another server after an attempt whose outcome is unknown."""
+    read_only: bool
+    """True when a call changes nothing, so that it may be repeated, and asked for by GET."""
     lane: Lane
     """Where the handler runs."""
     description: str
@@ -231,6 +233,7 @@ class Service:
         name: str | None = None,
         raw: bool = False,
         idempotent: bool = True,
+        read_only: bool = False,
         threaded: bool | None = None,
         description: str | None = None,
     ) -> Callable[[_Handler], _Handler]: ...
@@ -242,6 +245,7 @@ class Service:
         name: str | None = None,
         raw: bool = False,
         idempotent: bool = True,
+        read_only: bool = False,
         threaded: bool | None = None,
         description: str | None = None,
     ) -> Any:
@@ -252,17 +256,20 @@ class Service:
             raw: the handler takes the Request and returns bytes or a list of bytes, instead of typed values.
             idempotent: False for a method that must not run twice: after an attempt whose outcome is unknown,
                 its caller gets ``OutcomeUnknown`` instead of a second attempt elsewhere.
+            read_only: True for a method that changes nothing: the HTTP gateway then answers GET as well.
             threaded: whether it runs on the service's threads; default: if the service has any.
             description: for people; default: the function's docstring.
 
         Raises:
-            ConfigError: the name is taken or malformed, or the signature cannot travel.
+            ConfigError: the name is taken or malformed, the signature cannot travel, or a method that changes
+                nothing must not run twice.
         """
         declare = functools.partial(
             self._declare,
             name=name,
             raw=raw,
             idempotent=idempotent,
+            read_only=read_only,
             threaded=threaded,
             description=description,
         )
@@ -275,6 +282,7 @@ class Service:
         name: str | None,
         raw: bool,
         idempotent: bool,
+        read_only: bool,
         threaded: bool | None,
         description: str | None,
     ) -> _Handler:
@@ -290,6 +298,10 @@ class Service:
             raise ConfigError(f"{place(handler)}: {full_name}: shorten it to {_FULL_NAME_OCTETS_MAX} octets")
         if full_name in self._methods:
             raise ConfigError(f"{place(handler)}: {full_name} is declared already: give another name=")
+        if read_only and not idempotent:
+            raise ConfigError(
+                f"{place(handler)}: a method that changes nothing may run twice: leave read_only or idempotent out"
+            )
         lane = self._lane(handler, threaded)
         codec: _Codec = _RawCodec(full_name, handler) if raw else TypedCodec(full_name, handler)
         self._methods[full_name] = Method(
@@ -298,6 +310,7 @@ class Service:
             name=name,
             raw=raw,
             idempotent=idempotent,
+            read_only=read_only,
             lane=lane,
             description=(inspect.getdoc(inner) or "") if description is None else description,
             _handler=handler,

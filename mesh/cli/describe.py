@@ -137,6 +137,7 @@ def _as_json(method: _Method, schema: object) -> dict[str, object]:
         "description": "\n".join(method.told.part("metadata").lines("description")),
         "raw": method.flag("raw"),
         "idempotent": method.flag("idempotent"),
+        "read_only": method.flag("read_only"),
         "lane": method.told.part("metadata").text("lane"),
         "servers": [{"name": server.name, "peer_id": server.peer_id} for server in method.servers],
         "schema": schema,
@@ -171,6 +172,8 @@ def _remarks(method: _Method, methods: Sequence[_Method]) -> Iterator[str]:
     yield from method.told.part("metadata").lines("description")
     if method.flag("raw"):
         yield "Takes frames as they are: mesh call --raw."
+    if method.flag("read_only"):
+        yield "Changes nothing."
     if not method.flag("idempotent"):
         yield "Must not run twice."
     if sum(other.name == method.name for other in methods) > 1:

@@ -52,7 +52,7 @@ def test_info_describes_every_method(told: Introspection) -> None:
     assert (endpoint["name"], endpoint["subject"], endpoint["queue_group"]) == ("add", "calc.add", "calc")
     assert endpoint["metadata"]["signature"] == "calc.add(a: int, b: int) -> int"
     assert endpoint["metadata"]["description"] == "Add two numbers."
-    assert endpoint["metadata"]["idempotent"] == "false"
+    assert (endpoint["metadata"]["idempotent"], endpoint["metadata"]["read_only"]) == ("false", "false")
 
 
 def test_stats_begin_at_zero_and_tell_the_capacity(told: Introspection) -> None:

@@ -137,6 +137,7 @@ def test_a_method_says_what_it_is() -> None:
     method = only(service)
     assert (method.full_name, method.service, method.name) == ("calc.add", "calc", "add")
     assert (method.raw, method.idempotent, method.lane) == (False, True, "inline")
+    assert not method.read_only
     assert method.signature == "calc.add(a: int, b: int = 5) -> int"
     assert method.description == "Add two numbers.\n\nSlowly."
     assert method.schema()["arguments"]["required"] == ["a"]
@@ -150,6 +151,14 @@ def test_a_raw_method_says_what_it_is() -> None:
     assert method.description == "It comes back."
     assert method.signature == "calc.say(*frames: bytes) -> list[bytes]"
     assert method.schema() == {"title": "calc.say", "raw": True}
+
+
+def test_a_method_that_changes_nothing_says_so_and_may_run_twice() -> None:
+    service = Service("calc")
+    service.method(read_only=True)(add)
+    assert only(service).read_only
+    with pytest.raises(ConfigError, match="a method that changes nothing may run twice: leave read_only or idempotent"):
+        service.method(name="other", read_only=True, idempotent=False)(add)
 
 
 def test_a_method_cannot_be_changed() -> None:

@@ -71,7 +71,7 @@ def second() -> Iterator[str]:
     calc = Service("calc", version="2.0.0", description="counts", metadata={"site": "B"})
     geo = Service("geo", version="0.1.0")
 
-    @calc.method
+    @calc.method(read_only=True)
     def add(a: float, b: float) -> float:
         """Add two numbers.
 

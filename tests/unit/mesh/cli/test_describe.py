@@ -17,6 +17,7 @@ def test_everything_is_described(run: Run, second: str) -> None:
         "      Add two numbers.",
         "",
         "      Any two.",
+        "      Changes nothing.",
         "",
         "geo 0.1.0",
         "",
@@ -38,6 +39,7 @@ def test_versions_that_differ_are_told_apart(run: Run, endpoint: str, second: st
         "calc.add(a: float, b: float) -> float",
         "Add two numbers.",
         "Any two.",
+        "Changes nothing.",
         "At calc-2; others have it differently.",
     ]
 
@@ -47,6 +49,7 @@ def test_json_has_the_schema_of_each_method(run: Run, second: str) -> None:
     add, move = map(json.loads, out.splitlines())
     assert (code, err) == (0, "")
     assert (add["method"], add["version"], add["raw"], add["idempotent"]) == ("calc.add", "2.0.0", False, True)
+    assert add["read_only"]
     assert add["schema"]["arguments"]["required"] == ["a", "b"]
     assert add["schema"]["result"] == {"type": "number"}
     assert [server["name"] for server in add["servers"]] == ["calc-2"]
