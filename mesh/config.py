@@ -62,6 +62,9 @@ class ClientConfig:
     """Deadline of a call that does not give its own, over all its attempts."""
     ping_interval_s: float = 1.0
     """Seconds between PINGs to a server that is silent. Traffic counts as a sign of life."""
+    pings_per_s_max: float = 250.0
+    """PINGs a second to all idle servers together: where there are so many that an interval would take more, those
+    that have no call of ours are asked more rarely (a thousand: every 4 s). A call that is overdue asks at once."""
     ping_timeout_s: float = 0.1
     """Least time an urgent PING may stay unanswered before its server is a suspect; a slow link
     gets more (four smoothed round trips)."""
@@ -122,7 +125,7 @@ class ClientConfig:
         _check(self, 0.01, 3600, "ping_interval_s", "ping_timeout_s", "dial_timeout_s")
         _check(self, 0.001, 3600, "attempt_min_s", "attempt_initial_s", "attempt_patience_min_s")
         _check(self, 1, 1000, "attempt_patience", "misses_max")
-        _check(self, 1, 1_000_000, "window_max", "calls_max", "peers_max")
+        _check(self, 1, 1_000_000, "window_max", "calls_max", "peers_max", "pings_per_s_max")
         _check(self, 1, 64, "addresses_max")
         _check(self, 0.001, 3600, "dial_backoff_min_s", "dial_backoff_max_s")
         _check(self, 0, 10, "retry_ratio", "hedge_ratio")

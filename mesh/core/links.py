@@ -264,7 +264,7 @@ class Links:
             self._missed(conn, now)
             if conn.state is State.GONE:
                 return
-        silent = now >= conn.heard_at + self._config.ping_interval_s
+        silent = now >= conn.heard_at + self._interval_s(conn)
         # A connection that is never silent is asked as well, now and then: only a PONG tells the server's clock.
         if not conn.pong_deadline and (silent or now >= conn.clock_at + CLOCK_AGE_MAX_S):
             self.ping(conn, now)
@@ -272,9 +272,16 @@ class Links:
 
     def _look_later(self, conn: Connection, now: float) -> None:
         """Arm its timer: within an interval even if the PONG has more time, for its answer sets no timer anew."""
-        interval_s = self._config.ping_interval_s
+        interval_s = self._interval_s(conn)
         when = min(conn.pong_deadline, now + interval_s) if conn.pong_deadline else conn.heard_at + interval_s
         self._timers.set(conn, when)
+
+    def _interval_s(self, conn: Connection) -> float:
+        """Return after how much silence it is asked: more where it is one of very many that have nothing to do."""
+        interval_s = self._config.ping_interval_s
+        if conn.state is State.ALIVE and not conn.inflight:
+            return max(interval_s, len(self.conns) / self._config.pings_per_s_max)
+        return interval_s
 
     def _missed(self, conn: Connection, now: float) -> None:
         conn.misses += 1

@@ -65,7 +65,9 @@ def recover(world: World, timeout_s: float) -> float:
         world.advance(max(0.0, whole_at + _RTO_MAX_S + _QUIET_S - world.clock.now))  # what was held up arrives
     _wait(world, _unfinished, timeout_s + _HANDLERS_S)
     _wait(world, _unseen, _SOON_S)  # again: a handler that held its loop has kept it from answering PINGs
-    _wait(world, _misinformed, world.client_config.ping_interval_s + _SOON_S)
+    config = world.client_config
+    all_asked_s = max(config.ping_interval_s, len(world.servers) / config.pings_per_s_max)
+    _wait(world, _misinformed, all_asked_s + _SOON_S)
     world.callers.probe(_PROBE_TIMEOUT_S)
     _wait(world, _unfinished, len(world.clients) * 2 * _PROBE_TIMEOUT_S)
     world.advance(_QUIET_S)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 
 import pytest
@@ -506,6 +507,16 @@ def test_a_silent_server_is_pinged_once_an_interval() -> None:
     client.advance(10.5)
     assert len(client.took(Send)) == 10
     assert client.state("a") == "alive"
+
+
+def test_very_many_idle_servers_share_a_bounded_number_of_pings() -> None:
+    client = Client(dataclasses.replace(FAST, pings_per_s_max=10.0))
+    for number in range(40):
+        client.join(f"s{number}")
+    client.actions.clear()
+    client.advance(20.5)
+    assert 190 <= len(client.took(Send)) <= 210
+    assert client.state("s39") == "alive"
 
 
 def test_traffic_spares_the_ping() -> None:
