@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar
 
-from mesh import CallError, Client, ServerView
+from mesh import CallError, Client, NoServer, ServerView
 from mesh.cli.completers import complete_servers
 from mesh.cli.options import non_negative
 from mesh.cli.sightings import POLL_S, settled
@@ -147,5 +147,14 @@ def _named(client: Client, names: Sequence[str], timeout_s: float) -> list[Serve
             break
         time.sleep(POLL_S)
     if missing:
-        client.request("mesh.ping", peer=missing[0], timeout=POLL_S)  # raises what says who is there
+        _say_who_is_there(client, missing[0])
     return found
+
+
+def _say_who_is_there(client: Client, missing: str) -> None:
+    """Raise NoServer with what a call to somebody who is not there says of those who are."""
+    try:
+        client.request("mesh.ping", peer=missing, timeout=POLL_S)
+    except NoServer as error:
+        _, _, seen = error.message.partition(" s. ")  # without the method, and the moment that it was waited for
+        raise NoServer(seen or error.message) from None
