@@ -17,9 +17,11 @@ from mesh.calling import raw_call, typed_call, watch_of
 from mesh.config import ClientConfig, ServerConfig
 from mesh.core.actions import Notice
 from mesh.core.client import ClientCore, Counters
+from mesh.core.observer import CallObserver
 from mesh.core.view import ServerView
 from mesh.environment import chosen_interfaces, chosen_realm, chosen_servers
 from mesh.errors import ClosedError, ConfigError
+from mesh.instruments import instrumented_call
 from mesh.io.context import check_process, process_mark
 from mesh.io.loop import LoopDriver
 from mesh.reply import Reply
@@ -27,6 +29,7 @@ from mesh.typed import decode_result
 
 # What only a server needs is imported when one is made, as in `mesh.sync`.
 if TYPE_CHECKING:
+    from mesh.core.figures import ServerFigures
     from mesh.io.hosts import LoopHost
     from mesh.service import Service
 
@@ -80,6 +83,7 @@ class AsyncClient:
         core = ClientCore(self._config, random.Random(), chosen_realm(realm))
         self._discovery = Discovery(*browsers)
         self._driver = LoopDriver(core, self._config, self._discovery.search, _log_notice)
+        self._make = instrumented_call(self._driver.call, self.observe)
         try:
             self._discovery.start(self._driver.post)
         except BaseException:
@@ -122,7 +126,7 @@ class AsyncClient:
         """
         call = typed_call(self._config, method, args, kwargs, timeout, idempotent, key, peer, metadata)
         try:
-            await self._driver.call(call)
+            await self._make(call)
         except asyncio.CancelledError:
             self._driver.abandon(call)
             raise
@@ -149,7 +153,7 @@ class AsyncClient:
         """
         call = typed_call(self._config, method, tuple(args), kwargs or {}, timeout, idempotent, key, peer, metadata)
         try:
-            await self._driver.call(call)
+            await self._make(call)
         except asyncio.CancelledError:
             self._driver.abandon(call)
             raise
@@ -171,7 +175,7 @@ class AsyncClient:
         """Call a raw method with one frame or several, as they are, and return the answer. Raises as `call`."""
         call = raw_call(self._config, method, body, timeout, idempotent, key, peer, metadata)
         try:
-            await self._driver.call(call)
+            await self._make(call)
         except asyncio.CancelledError:
             self._driver.abandon(call)
             raise
@@ -198,6 +202,10 @@ class AsyncClient:
     def counters(self) -> Counters:
         """Return what was counted so far."""
         return self._driver.look(lambda core, now: core.counters())
+
+    def observe(self, observer: CallObserver) -> None:
+        """Have an observer see what becomes of the calls from now on; metrics and traces do."""
+        self._driver.look(lambda core, now: core.observe(observer))
 
     async def close(self) -> None:
         """Fail the open calls with ClosedError and release everything; a second time does nothing."""
@@ -327,6 +335,16 @@ class AsyncServer:
         except TimeoutError:
             return False
         return True
+
+    def figures(self) -> ServerFigures | None:
+        """Return what it has counted and measured; None if it has stopped, or its loop does not turn for a second.
+
+        Raises:
+            ClosedError: It was not started.
+        """
+        if self._host is None:
+            raise ClosedError("this server was not started")
+        return self._host.look(self._parts.figures)
 
     async def stop(self) -> None:
         """Stop advertising, refuse new calls, finish those that run (bounded by `drain_s`), say goodbye."""

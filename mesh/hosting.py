@@ -7,7 +7,7 @@ import re
 import secrets
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 
 from discovery import (
@@ -20,15 +20,18 @@ from discovery import (
     rank_addresses,
 )
 from mesh.config import ServerConfig
+from mesh.core.figures import ServerFigures
 from mesh.core.methods import COROUTINE, INLINE, MethodInfo
 from mesh.core.peers import MESH
 from mesh.core.server import ServerCore, ServerIdentity
 from mesh.environment import chosen_interfaces, chosen_realm
 from mesh.errors import ConfigError
+from mesh.instruments import instrumented_runner
 from mesh.introspection import Introspection
 from mesh.io.context import process_mark
 from mesh.io.link import AddressInUse, ServerLink
 from mesh.io.retry import retrying
+from mesh.io.serving import Runner
 from mesh.runner import MethodRunner
 from mesh.service import Method, Service
 
@@ -90,6 +93,8 @@ class ServerParts:
         """Of the process that made it: nothing of a server survives a fork."""
         self.endpoints: tuple[str, ...] = ()
         """Where it listens, once bound."""
+        self.figures: Callable[[], ServerFigures]
+        """Returns what the core has counted and measured, once there is one; in the thread or loop that serves."""
         self.methods: dict[str, Method] = {
             full_name: method for service in services for full_name, method in service.methods.items()
         }
@@ -120,12 +125,14 @@ class ServerParts:
         }
         names = tuple(service.name for service in self.services)
         core = ServerCore(identity, methods, lanes, self.config, services=names, started_at=time.monotonic())
-        Introspection(identity, self.services, core, self.config).offer()
+        introspection = Introspection(identity, self.services, core, self.config)
+        introspection.offer()
+        self.figures = introspection.figures
         return core
 
-    def runner(self) -> MethodRunner:
+    def runner(self) -> Runner:
         """Return what runs the handlers."""
-        return MethodRunner(self.methods, self.config.expose_tracebacks)
+        return instrumented_runner(MethodRunner(self.methods, self.config.expose_tracebacks))
 
     def threads(self) -> dict[str, int]:
         """Return the size of each pool of threads, by lane."""

@@ -19,6 +19,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from mesh.config import ServerConfig
+from mesh.core.figures import ServerFigures, method_figures
 from mesh.core.methods import MethodStats, unknown_method
 from mesh.core.server import ControlMethod, ServerCore, ServerIdentity
 from mesh.core.wire import ServerState
@@ -51,7 +52,7 @@ class Introspection:
         self._services = services
         self._core = core
         self._config = config
-        self._started = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
+        self._started = datetime.datetime.now(datetime.UTC)
 
     def offer(self) -> None:
         """Have the core answer the reserved methods."""
@@ -101,7 +102,7 @@ class Introspection:
         core = self._core
         return {
             **self._common("stats_response"),
-            "started": self._started,
+            "started": self._started.isoformat(timespec="milliseconds"),
             "uptime_s": now - core.started_at,
             "cpu_s": cpu_s(),
             "memory": resident_octets(),
@@ -114,6 +115,30 @@ class Introspection:
             "num_unanswerable": core.unanswerable,
             "endpoints": [_endpoint(full_name, stats) for full_name, stats in core.stats.items()],
         }
+
+    def figures(self) -> ServerFigures:
+        """Return the same for those who draw it up, with histograms; in the thread that serves."""
+        core = self._core
+        return ServerFigures(
+            name=self._identity.name,
+            version=self._identity.version,
+            realm=self._identity.realm,
+            state=_STATES[core.state],
+            started_unix=self._started.timestamp(),
+            in_flight=core.admitted,
+            waiting=core.waiting,
+            capacity=self._config.admitted_max,
+            window=self._config.window,
+            clients=core.clients,
+            shed=core.shed,
+            expired=core.expired,
+            duplicates=core.duplicates,
+            garbage=core.garbage,
+            unanswerable=core.unanswerable,
+            cpu_s=cpu_s(),
+            memory=resident_octets(),
+            methods=tuple(figures for method, stats in core.stats.items() for figures in method_figures(method, stats)),
+        )
 
     def health(self, now: float) -> dict[str, object]:
         """Does it serve (gRPC health checking's words)."""

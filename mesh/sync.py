@@ -15,9 +15,11 @@ from mesh.calling import raw_call, typed_call, watch_of
 from mesh.config import ClientConfig, ServerConfig
 from mesh.core.actions import Notice
 from mesh.core.client import ClientCore, Counters
+from mesh.core.observer import CallObserver
 from mesh.core.view import ServerView
 from mesh.environment import chosen_interfaces, chosen_realm, chosen_servers
 from mesh.errors import ClosedError
+from mesh.instruments import instrumented_call
 from mesh.io.context import check_process, process_mark
 from mesh.io.thread import ThreadDriver
 from mesh.reply import Reply
@@ -25,6 +27,7 @@ from mesh.typed import decode_result
 
 # What only a server needs is imported when one is made: a short program that calls, such as `mesh call`, starts sooner.
 if TYPE_CHECKING:
+    from mesh.core.figures import ServerFigures
     from mesh.io.hosts import ThreadHost
     from mesh.service import Service
 
@@ -78,6 +81,7 @@ class Client:
         core = ClientCore(self._config, random.Random(), chosen_realm(realm))
         self._discovery = Discovery(*browsers)
         self._driver = ThreadDriver(core, self._config, self._discovery.search, _log_notice)
+        self._make = instrumented_call(self._driver.call, self.observe)
         try:
             self._discovery.start(self._driver.post)
         except BaseException:
@@ -119,7 +123,7 @@ class Client:
             ClosedError: The client is closed.
         """
         call = typed_call(self._config, method, args, kwargs, timeout, idempotent, key, peer, metadata)
-        self._driver.call(call)
+        self._make(call)
         if call.error is not None:
             raise call.error
         return decode_result(call.body)  # type: ignore[arg-type]
@@ -142,7 +146,7 @@ class Client:
         is the reply's `value`. Takes and raises what `call` does.
         """
         call = typed_call(self._config, method, tuple(args), kwargs or {}, timeout, idempotent, key, peer, metadata)
-        self._driver.call(call)
+        self._make(call)
         if call.error is not None:
             raise call.error
         return Reply(call)
@@ -160,7 +164,7 @@ class Client:
     ) -> Reply:
         """Call a raw method with one frame or several, as they are, and return the answer. Raises as `call`."""
         call = raw_call(self._config, method, body, timeout, idempotent, key, peer, metadata)
-        self._driver.call(call)
+        self._make(call)
         if call.error is not None:
             raise call.error
         return Reply(call)
@@ -184,6 +188,10 @@ class Client:
     def counters(self) -> Counters:
         """Return what was counted so far."""
         return self._driver.look(lambda core, now: core.counters())
+
+    def observe(self, observer: CallObserver) -> None:
+        """Have an observer see what becomes of the calls from now on; metrics and traces do."""
+        self._driver.look(lambda core, now: core.observe(observer))
 
     def close(self) -> None:
         """Fail the open calls with ClosedError and release everything; a second time does nothing."""
@@ -303,6 +311,16 @@ class Server:
         if self._host is None:
             raise ClosedError("this server was not started")
         return self._host.finished.wait(timeout)
+
+    def figures(self) -> ServerFigures | None:
+        """Return what it has counted and measured; None if it has stopped, or its loop does not turn for a second.
+
+        Raises:
+            ClosedError: It was not started.
+        """
+        if self._host is None:
+            raise ClosedError("this server was not started")
+        return self._host.look(self._parts.figures)
 
     def stop(self) -> None:
         """Stop advertising, refuse new calls, finish those that run (bounded by `drain_s`), say goodbye."""

@@ -10,7 +10,18 @@ import pytest
 from mesh import AsyncClient, AsyncServer, AsyncServiceProxy, Client, Server, ServiceProxy
 
 PAIRS = [(Client, AsyncClient), (Server, AsyncServer), (ServiceProxy, AsyncServiceProxy)]
-AT_ONCE = {"service", "servers", "counters", "name", "peer_id", "endpoints", "__init__", "__getattr__"}
+AT_ONCE = {
+    "service",
+    "servers",
+    "counters",
+    "observe",
+    "figures",
+    "name",
+    "peer_id",
+    "endpoints",
+    "__init__",
+    "__getattr__",
+}
 """What returns at once in both; everything else waits, and is a coroutine in the asyncio API."""
 
 

@@ -37,6 +37,7 @@ from mesh.core.events import (
 )
 from mesh.core.links import Links
 from mesh.core.liveness import State
+from mesh.core.observer import CallObserver, observed
 from mesh.core.outliers import Outliers
 from mesh.core.peers import MESH, REP, Connection, Server
 from mesh.core.roster import Roster, hello_problem
@@ -60,6 +61,8 @@ class Counters:
     """What a client has counted since it began."""
 
     calls: int
+    open: int
+    """Calls that have not ended."""
     moved: int
     """Attempts given up for another server."""
     hedged: int
@@ -152,6 +155,10 @@ class ClientCore:
         """Return when the next Tick is due, None for never. O(1)."""
         return self._timers.deadline()
 
+    def observe(self, observer: CallObserver) -> None:
+        """Have an observer see what becomes of the calls from now on."""
+        self.handle = observed(self.handle, self._dispatcher.open, observer)  # type: ignore[assignment, method-assign]
+
     @property
     def open_calls(self) -> int:
         """How many calls have not ended."""
@@ -166,6 +173,7 @@ class ClientCore:
         calls = self._dispatcher
         return Counters(
             calls=calls.calls,
+            open=len(calls.open),
             moved=self._attempts.moved,
             ejections=self._outliers.ejections,
             hedged=self._attempts.hedged,

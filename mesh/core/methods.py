@@ -29,7 +29,7 @@ class MethodInfo(msgspec.Struct, frozen=True):
 class MethodStats:
     """Counters of one method."""
 
-    __slots__ = ("count", "errors", "histogram", "last_error")
+    __slots__ = ("count", "errors", "failures", "histogram", "last_error")
 
     def __init__(self) -> None:
         self.count: int = 0
@@ -37,6 +37,14 @@ class MethodStats:
         self.last_error: str = ""
         self.histogram: Histogram = Histogram()
         """Time from start to end of the handler, in seconds."""
+        self.failures: dict[int, Histogram] = {}
+        """The same of those that failed alone, by status."""
+
+    def failed(self, status: int, duration_s: float) -> None:
+        """Take in a failure, whose duration is in the histogram already."""
+        if status not in self.failures:
+            self.failures[status] = Histogram()
+        self.failures[status].record(duration_s)
 
 
 def nearest(name: str, known: Iterable[str], n: int = 3) -> list[str]:

@@ -180,6 +180,16 @@ class ServerCore:
         """Method for callers that name none; empty if there is none."""
         return self._default
 
+    @property
+    def waiting(self) -> int:
+        """Calls admitted that have not begun."""
+        return sum(len(lane.waiting) for lane in self._lanes.values())
+
+    @property
+    def clients(self) -> int:
+        """Clients that spoke, as far as they are remembered."""
+        return len(self._clients)
+
     def idle(self) -> bool:
         """Return whether no call is admitted."""
         return self.admitted == 0
@@ -388,10 +398,12 @@ class ServerCore:
         stats.count += 1
         stats.histogram.record(now - work.started_at)
         if event.status and work.cancelled and self._methods[work.method].idempotent:
+            stats.failed(Status.CANCELLED, now - work.started_at)
             self._drop(work)  # why it stopped is no answer and no error: its caller went elsewhere, and may come back
             return
         if event.status:
             stats.errors += 1
+            stats.failed(event.status, now - work.started_at)
             if event.detail is not None:
                 kind = event.detail.type or Status(event.status).name
                 stats.last_error = f"{kind}: {event.detail.message}"[:200]

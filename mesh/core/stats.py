@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import bisect
+import itertools
 import math
 
-__all__ = ["Histogram", "Smoothed"]
+__all__ = ["BOUNDS_S", "Histogram", "Smoothed"]
+
+BOUNDS_S = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
+"""Where others want buckets to end (OpenTelemetry semantic conventions 1.44, RPC metrics); some of ours do as well."""
 
 _PER_OCTAVE = 8
 _LOWEST_S = 1e-6
-_BUCKETS = 30 * _PER_OCTAVE
-_UPPER_S: list[float] = [_LOWEST_S * 2.0 ** ((index + 1) / _PER_OCTAVE) for index in range(_BUCKETS - 1)]
+_UPPER_S: list[float] = sorted(
+    [*BOUNDS_S, *(_LOWEST_S * 2.0 ** ((index + 1) / _PER_OCTAVE) for index in range(30 * _PER_OCTAVE - 1))]
+)
 """The durations that the buckets reach up to; the last bucket holds whatever is longer."""
+_BUCKETS = len(_UPPER_S) + 1
+_BOUNDS_AT = [_UPPER_S.index(bound_s) for bound_s in BOUNDS_S]
 _RECENT_MAX = 64
 
 
 class Histogram:
-    """Counts of durations from 1 us to 18 minutes in buckets 9 % wide: 240 numbers, whatever was recorded.
+    """Counts of durations from 1 us to 18 minutes in buckets at most 9 % wide: 254 numbers, whatever was recorded.
 
     The numbers are made with the first records: most of a thousand servers that are known are never called. Two
     durations are recorded per call, so they gather, and are counted many at a time: sorted, all of a bucket are found
@@ -76,6 +83,14 @@ class Histogram:
             done = end
         self._count += len(recent)
         recent.clear()
+
+    def at_most(self) -> list[int]:
+        """Return how many did not exceed each of `BOUNDS_S`, exactly; and last, how many there are."""
+        self._digest()
+        if not self._counts:
+            return [0] * (len(BOUNDS_S) + 1)
+        sums = list(itertools.accumulate(self._counts))
+        return [*(sums[index] for index in _BOUNDS_AT), self._count]
 
     def percentile_s(self, share: float) -> float:
         """Return the duration that `share` (0 to 1) of the records do not exceed, within 9 %; 0.0 without any."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import queue
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from mesh.io.poller import Poller, Wake
 from mesh.io.serving import Gate, Runner, ServerEngine
@@ -23,10 +24,14 @@ if TYPE_CHECKING:
 
 __all__ = ["LoopHost", "ThreadHost"]
 
+T = TypeVar("T")
+
 _CANCEL_S = 0.5
 """Time for a coroutine to end when it is cancelled after the drain; one that will not is left to itself."""
 _SOON_S = 0.02
 """How soon to look again at a server that drains, or at clients that do not read: their pipes may drain unheard."""
+_LOOK_S = 1.0
+"""Time for the thread that serves to come to a look at what it has counted."""
 _GOODBYE_S = 1.0
 """Time to cancel what still runs, say goodbye and release everything after the drain."""
 
@@ -66,6 +71,18 @@ class ThreadHost:
         """Have the thread that serves do something small between two turns: that it is done is a sign of its life."""
         self._tasks.append(task)
         self._wake.set()
+
+    def look(self, read: Callable[[], T]) -> T | None:
+        """Return what `read` returns in the thread that serves; None if that does not come to it in time."""
+        if threading.current_thread() is self._thread:
+            return read()
+        found: queue.SimpleQueue[T] = queue.SimpleQueue()
+        self.soon(lambda: found.put(read()))
+        until = time.monotonic() + _LOOK_S
+        while not self.finished.is_set() and (left_s := until - time.monotonic()) > 0:
+            with contextlib.suppress(queue.Empty):
+                return found.get(timeout=min(left_s, _SOON_S))
+        return None
 
     def drain(self, drain_s: float) -> None:
         """Begin to stop: refuse new calls, end when none runs or `drain_s` has passed. Also from a signal handler."""
@@ -198,6 +215,10 @@ class LoopHost:
         self._engine = ServerEngine(core, link, runner, limits, threads, self._spawn, self._post, on_notice)
         self._loop.add_reader(self._engine.descriptor, self._turn)
         self._soon()
+
+    def look(self, read: Callable[[], T]) -> T | None:
+        """Return what `read` returns, in the loop that serves; None when that has stopped to."""
+        return None if self._closed else read()
 
     async def drain(self, drain_s: float) -> None:
         """Refuse new calls, wait until none runs or `drain_s` has passed, then release everything."""

@@ -140,6 +140,18 @@ def test_a_server_that_is_not_to_be_drained_refuses(told: Introspection) -> None
     assert told._core.state == ServerState.SERVING
 
 
+def test_figures_say_how_it_is_and_what_waits(told: Introspection) -> None:
+    for number in (1, 2, 3):
+        call = Call(number, "calc.add", b"\x92\x01\x02")
+        told._core.handle(RequestReceived(b"client", encode([call], Limits())[0]), 101.0)
+    figures = told.figures()
+    assert (figures.name, figures.realm, figures.version, figures.state) == ("ann", "lab", "1.0.0", "SERVING")
+    assert (figures.in_flight, figures.waiting, figures.capacity, figures.clients) == (3, 2, 9, 1)
+    assert abs(figures.started_unix - time.time()) < 60
+    assert figures.memory > 1 << 20
+    assert [(method.method, method.status) for method in figures.methods] == [("calc.add", 0)]
+
+
 def test_health_follows_the_state(told: Introspection) -> None:
     assert told.health(101.0)["status"] == "SERVING"
     told._core.handle(Stopping(), 102.0)

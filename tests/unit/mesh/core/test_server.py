@@ -143,6 +143,7 @@ def test_the_error_of_a_handler_is_counted_and_sent(server: Server) -> None:
     server.send(Call(2, "calc.add"))
     server.give(b"", Status.NOT_FOUND, Detail(message="no such order"))
     assert (stats.errors, stats.last_error) == (2, "NOT_FOUND: no such order")  # the handler chose the status
+    assert {status: histogram.count for status, histogram in stats.failures.items()} == {2: 1, 5: 1}
 
 
 def test_calls_of_several_clients_with_equal_ids_do_not_mix(server: Server) -> None:
@@ -292,6 +293,7 @@ def test_a_cancelled_call_that_fails_was_never_made(server: Server) -> None:
     server.give(b"", Status.UNKNOWN, Detail(type="CancelledError"))
     assert refused(server) == (Status.CANCELLED, 0)
     assert server.core.stats["calc.add"].errors == 0
+    assert [*server.core.stats["calc.add"].failures] == [Status.CANCELLED]
 
 
 def test_a_call_with_a_key_that_has_begun_is_not_cut_off(server: Server) -> None:

@@ -7,7 +7,7 @@ import tracemalloc
 
 import pytest
 
-from mesh.core.stats import Histogram, Smoothed
+from mesh.core.stats import BOUNDS_S, Histogram, Smoothed
 
 
 def test_without_records_every_percentile_is_zero() -> None:
@@ -69,3 +69,19 @@ def test_a_steady_value_is_reached_with_a_bound_close_above() -> None:
     assert smoothed.value_s == pytest.approx(0.1, rel=0.01)
     assert 0.1 <= smoothed.bound_s() < 0.11
     assert smoothed.count == 101
+
+
+def test_durations_are_counted_exactly_by_the_bounds_of_others() -> None:
+    rng = random.Random(7)
+    durations = [*BOUNDS_S, *(rng.lognormvariate(-3, 2) for _ in range(1000))]
+    histogram = Histogram()
+    for duration in durations:
+        histogram.record(duration)
+    assert histogram.at_most() == [
+        *(sum(duration <= bound for duration in durations) for bound in BOUNDS_S),
+        len(durations),
+    ]
+
+
+def test_without_records_nothing_is_counted_by_them() -> None:
+    assert Histogram().at_most() == [0] * (len(BOUNDS_S) + 1)
