@@ -29,11 +29,18 @@ if TYPE_CHECKING:
         ProtocolError,
         RemoteError,
         RemoteProtocolError,
+        SpoolCorrupt,
+        SpoolError,
+        SpoolFull,
         Status,
     )
     from mesh.reply import Reply
     from mesh.request import Request
     from mesh.service import Method, Service
+    from mesh.spool.aio import AsyncSpool
+    from mesh.spool.record import SpoolRecord, SpoolStats
+    from mesh.spool.store import SpoolEntry
+    from mesh.spool.sync import Spool
     from mesh.sync import Client, Server, ServiceProxy
 
 __all__ = [
@@ -41,6 +48,7 @@ __all__ = [
     "AsyncClient",
     "AsyncServer",
     "AsyncServiceProxy",
+    "AsyncSpool",
     "Attempt",
     "CallError",
     "CallTimeout",
@@ -67,6 +75,13 @@ __all__ = [
     "ServerView",
     "Service",
     "ServiceProxy",
+    "Spool",
+    "SpoolCorrupt",
+    "SpoolEntry",
+    "SpoolError",
+    "SpoolFull",
+    "SpoolRecord",
+    "SpoolStats",
     "Status",
     "chosen_interfaces",
     "chosen_realm",
@@ -79,7 +94,8 @@ if not TYPE_CHECKING:  # a type checker that sees it takes any name for one of o
         """Import what is not here yet when it is first used; what needs others is looked at after them."""
         if name in __all__:
             homes = "errors config environment core.view core.client request reply sync service aio"
-            for module in (import_module(f"mesh.{home}") for home in homes.split()):
+            spool = "spool.record spool.store spool.sync spool.aio"
+            for module in (import_module(f"mesh.{home}") for home in f"{homes} {spool}".split()):
                 if name in module.__all__:
                     globals()[name] = value = getattr(module, name)
                     return value

@@ -13,6 +13,9 @@
       ProtocolError
         LocalProtocolError (ValueError) what the caller gave cannot be sent
         RemoteProtocolError             what a peer sent cannot be read
+      SpoolError                        a spool cannot be opened, or takes nothing any more
+        SpoolFull                       its quota is used up
+        SpoolCorrupt                    what lies in its file is not what was written
 
 Exceptions carry data; the sentence is made in ``__str__``, so that programs need not parse it.
 """
@@ -37,6 +40,9 @@ __all__ = [
     "ProtocolError",
     "RemoteError",
     "RemoteProtocolError",
+    "SpoolCorrupt",
+    "SpoolError",
+    "SpoolFull",
     "Status",
 ]
 
@@ -191,3 +197,20 @@ class LocalProtocolError(ProtocolError, ValueError):
 
 class RemoteProtocolError(ProtocolError):
     """What a peer sent cannot be read."""
+
+
+class SpoolError(MeshError):
+    """A spool cannot be opened, or takes nothing any more until it is opened again."""
+
+    def __init__(self, message: str, *, path: str = "") -> None:
+        super().__init__(message)
+        self.path = path
+        """The spool's directory."""
+
+
+class SpoolFull(SpoolError):
+    """A record does not fit into the spool's quota; it was not put."""
+
+
+class SpoolCorrupt(SpoolError):
+    """What lies in the spool's file is not what was written."""

@@ -16,6 +16,8 @@ PROJECT = Path(__file__).parent.parent
 _CORE = ("msgspec", "mesh.errors", "mesh.config", "mesh.core.*", "discovery.model")
 _PUBLIC = ("mesh", "discovery", "mesh.signals", "mesh.cli.*", "mesh.top.*", "rich", "argcomplete")
 _WORKERS = (*_CORE, "mesh.workers.*")
+_MONITOR = tuple(f"mesh.top.{name}" for name in ("board", "columns", "probe", "rows"))
+"""What mesh-top knows of a mesh, without its screen."""
 
 # The first layer that holds a module is its own. What is not named here may not be imported, so that each
 # foreign library has one place: zmq in mesh/io, tenacity in mesh/io/retry.py, zeroconf in discovery/mdns.
@@ -62,9 +64,21 @@ LAYERS = (
             "server_findings",
         ]
     ),
-    Layer("mesh.cli.*", (*_PUBLIC, "mesh.doctor.*", "mesh.notify", "mesh.workers.*")),
+    *(
+        Layer(f"mesh.spool.{name}", ("msgspec", "mesh.errors", "mesh.spool.*"), pure=True)
+        for name in ["record", "counters", "quota"]
+    ),
+    Layer("mesh.spool.*", (*_CORE, "mesh.aio", "mesh.spool.*")),
+    Layer("mesh.cli.*", (*_PUBLIC, "mesh.doctor.*", "mesh.gateway.*", "mesh.notify", "mesh.workers.*")),
     Layer("mesh.top.*", _PUBLIC),
-    Layer("mesh.gateway.*", ("mesh", "discovery", "mesh.gateway.*")),
+    *(
+        Layer(f"mesh.gateway.{name}", ("mesh", "msgspec", "mesh.gateway.*"), pure=True)
+        for name in ["guard", "headers", "openapi", "problem", "settings", "statuses"]
+    ),
+    Layer(
+        "mesh.gateway.*",
+        ("mesh", "msgspec", "mesh.gateway.*", *_MONITOR, "starlette", "uvicorn"),
+    ),
     Layer("mesh.*", (*_CORE, "mesh.*", "discovery.*")),
 )
 

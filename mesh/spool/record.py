@@ -1,0 +1,117 @@
+"""A record as it lies in the file and travels, and what is told of all of them.
+
+A record is kept as one run of octets that stands for itself: whoever finds it anywhere can tell what it is, whose it
+is, and whether every bit of it is as it was. Nothing else in the file is needed to deliver it.
+
+    4  the letters `spR1`
+    4  crc32 of everything behind it
+    4  octets in all
+   16  producer        random, made with the file
+    8  seq
+    8  at              seconds since 1970, a double
+    2  octets of the method's name
+    2  octets of the stream's name
+    .. method, stream (UTF-8), body
+
+Numbers are big-endian.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+
+import msgspec
+
+__all__ = ["HEAD_OCTETS", "MAGIC", "SpoolRecord", "SpoolStats"]
+
+MAGIC = b"spR1"
+"""How every record begins."""
+_HEAD = struct.Struct("!4sII16sQdHH")
+_COVERED = struct.Struct("!I16sQdHH")
+"""What follows the checksum."""
+_COVERED_AT = 8
+HEAD_OCTETS = _HEAD.size
+"""Octets of a record beside its method, stream and body."""
+
+
+class SpoolRecord(msgspec.Struct, frozen=True, gc=False):
+    """One record; (producer, seq) names it for ever."""
+
+    producer: bytes
+    """16 octets that name the file in which it was put first."""
+    seq: int
+    """Its number there, from 1; never used again."""
+    method: str
+    """Full name of the inbox method that takes it, `service.method`."""
+    stream: str
+    """Records of one stream keep their order; those of the stream without a name have none."""
+    at: float
+    """When it was put, in seconds since 1970."""
+    body: bytes
+    """What was put."""
+
+    @property
+    def checksum(self) -> int:
+        """The crc32 of everything it is."""
+        return int.from_bytes(self.pack()[4:_COVERED_AT], "big")
+
+    def pack(self) -> bytes:
+        """Return it as it is kept."""
+        method, stream = self.method.encode(), self.stream.encode()
+        octets = HEAD_OCTETS + len(method) + len(stream) + len(self.body)
+        rest = b"".join(
+            (
+                _COVERED.pack(octets, self.producer, self.seq, self.at, len(method), len(stream)),
+                method,
+                stream,
+                self.body,
+            )
+        )
+        return b"".join((MAGIC, zlib.crc32(rest).to_bytes(4, "big"), rest))
+
+    @classmethod
+    def unpack(cls, packed: bytes) -> SpoolRecord:
+        """Return the record that is kept like this. Raises ValueError: it is none, or no more what it was."""
+        if len(packed) < HEAD_OCTETS:
+            raise ValueError(f"it has {len(packed)} octets, fewer than any record")
+        magic, checksum, octets, producer, seq, at, method, stream = _HEAD.unpack_from(packed)
+        if magic != MAGIC or octets != len(packed):
+            raise ValueError("it does not look like a record")
+        if zlib.crc32(memoryview(packed)[_COVERED_AT:]) != checksum:
+            raise ValueError("its checksum is wrong")
+        stream_at = HEAD_OCTETS + method
+        body_at = stream_at + stream
+        return cls(
+            producer,
+            seq,
+            packed[HEAD_OCTETS:stream_at].decode(),
+            packed[stream_at:body_at].decode(),
+            at,
+            packed[body_at:],
+        )
+
+
+class SpoolStats(msgspec.Struct, frozen=True, gc=False):
+    """How a spool stands."""
+
+    ready: int
+    """Records that wait to be delivered, those in flight among them."""
+    in_flight: int
+    """Records that this process has sent and that are not acknowledged yet."""
+    quarantined: int
+    """Records that were set aside: refused again and again, or damaged."""
+    octets: int
+    """Octets of all these records, 48 and the names of method and stream for each besides its body."""
+    put: int
+    """Records put since the file was made."""
+    delivered: int
+    """Records delivered since the file was made."""
+    dropped: int
+    """Records dropped since the file was made: purged, or the oldest, where that is the policy when it is full."""
+    oldest_age_s: float | None
+    """Seconds since the oldest record that waits was put; None if none waits."""
+    put_per_s: float
+    """Records put a second since the last look, or since it was opened; those of other processes among them."""
+    delivered_per_s: float
+    """Records delivered a second, likewise."""

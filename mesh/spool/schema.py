@@ -1,0 +1,149 @@
+"""The file: how it is made, opened and recognised, and what SQLite's complaints mean.
+
+Two tables hold records, each as one run of octets that stands for itself (see `mesh.spool.record`). Their key is the
+queue's number times 2^48 plus the record's own, so that the records of one method lie side by side in the order in
+which they were put, without an index beside them.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from pathlib import Path
+
+from mesh.errors import SpoolCorrupt, SpoolError
+from mesh.spool.counters import Counters
+
+__all__ = ["FILE", "SEQ_BITS", "connect", "create", "explain", "read_counters"]
+
+FILE = "spool.db"
+"""The file's name in its directory."""
+VERSION = 1
+SEQ_BITS = 48
+_APPLICATION_ID = 0x73705231
+_SCHEMA = (
+    "CREATE TABLE counters(id INTEGER PRIMARY KEY, row BLOB NOT NULL)",
+    "CREATE TABLE queues(id INTEGER PRIMARY KEY, method TEXT NOT NULL)",
+    "CREATE TABLE ready(key INTEGER PRIMARY KEY, row BLOB NOT NULL)",
+    "CREATE TABLE quarantine(key INTEGER PRIMARY KEY, row BLOB NOT NULL, why TEXT NOT NULL)",
+)
+_PAGE_OCTETS = 4096
+_CACHE_KIB = 8192
+_BUSY_S = 30.0
+"""Only other programs than ours make us wait for SQLite's own lock, such as its shell."""
+
+
+def _tagged(version: int) -> int:
+    """Return a version so that a changed bit shows: its complement stands before it."""
+    return (~version & 0x7FFF) << 16 | version
+
+
+def create(path: Path, producer: bytes) -> None:
+    """Make a file without records; it is on disk, but for its name in the directory."""
+    connection = sqlite3.connect(path, isolation_level=None)
+    try:
+        connection.execute(f"PRAGMA page_size={_PAGE_OCTETS}")
+        connection.execute("PRAGMA synchronous=EXTRA")
+        connection.execute(f"PRAGMA application_id={_APPLICATION_ID}")
+        connection.execute(f"PRAGMA user_version={_tagged(VERSION)}")
+        connection.execute("BEGIN")
+        for statement in _SCHEMA:
+            connection.execute(statement)
+        connection.execute("INSERT INTO counters VALUES (1, ?)", (Counters(producer).pack(),))
+        connection.execute("COMMIT")
+        connection.execute("PRAGMA journal_mode=WAL")
+    finally:
+        connection.close()
+
+
+def connect(directory: Path, *, writes: bool) -> sqlite3.Connection:
+    """Open the file. Raises SpoolError: it is of another version; SpoolCorrupt: it is damaged."""
+    path = directory / FILE
+    connection = sqlite3.connect(
+        f"{path.absolute().as_uri()}?mode=rw",
+        uri=True,
+        timeout=_BUSY_S,
+        isolation_level=None,
+        check_same_thread=False,
+    )
+    try:
+        if writes:
+            # FULL: the WAL is on disk before COMMIT returns.
+            connection.execute("PRAGMA synchronous=FULL")
+            # What was delivered need not be wiped, and the page would have to be written for it.
+            connection.execute("PRAGMA secure_delete=OFF")
+            connection.execute(f"PRAGMA cache_size=-{_CACHE_KIB}")
+        else:
+            connection.execute("PRAGMA query_only=ON")
+        _check_form(directory, connection)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _check_form(directory: Path, connection: sqlite3.Connection) -> None:
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    (application,) = connection.execute("PRAGMA application_id").fetchone()
+    schema = {sql for (sql,) in connection.execute("SELECT sql FROM sqlite_schema")}
+    if version == _tagged(VERSION):
+        if application == _APPLICATION_ID and schema == set(_SCHEMA):
+            return
+        raise SpoolCorrupt(f"{directory / FILE}: its tables are not those that were made", path=str(directory))
+    if application != _APPLICATION_ID and schema != set(_SCHEMA):
+        raise SpoolError(
+            f"{directory / FILE} is no spool but another program's file; give another directory", path=str(directory)
+        )
+    if version != _tagged(version & 0x7FFF):
+        raise SpoolCorrupt(f"{directory / FILE}: its version cannot be read", path=str(directory))
+    word, remedy = (
+        ("newer", "install that version or a later one")
+        if version & 0x7FFF > VERSION
+        else ("older", "empty the spool with the version that made it")
+    )
+    raise SpoolError(
+        f"{directory / FILE} was made by {'an' if word == 'older' else 'a'} {word} version of this program "
+        f"(form {version & 0x7FFF}; this one reads {VERSION}); {remedy}",
+        path=str(directory),
+    )
+
+
+def read_counters(directory: Path, connection: sqlite3.Connection) -> Counters:
+    """Return what the spool knows of itself. Raises SpoolCorrupt."""
+    row = connection.execute("SELECT row FROM counters WHERE id = 1").fetchone()
+    try:
+        return Counters.unpack(row[0] if row is not None and isinstance(row[0], bytes) else b"")
+    except ValueError:
+        raise SpoolCorrupt(f"{directory / FILE}: its counters are damaged", path=str(directory)) from None
+
+
+_DAMAGE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR, sqlite3.SQLITE_MISMATCH}
+"""ERROR: a table or column is not there, so that no statement of ours can be prepared."""
+_REMEDIES = {
+    sqlite3.SQLITE_FULL: "the disk is full: make room on it, then open the spool again",
+    sqlite3.SQLITE_IOERR: "the disk does not work: look at the system's log, then open the spool again",
+    sqlite3.SQLITE_READONLY: "it cannot be written: mend its permissions or the mount, then open the spool again",
+    sqlite3.SQLITE_PERM: "it cannot be written: mend its permissions, then open the spool again",
+    sqlite3.SQLITE_CANTOPEN: "it cannot be opened: mend its permissions, then open the spool again",
+    sqlite3.SQLITE_BUSY: f"another program has held it for {_BUSY_S:g} s: end that, then open the spool again",
+}
+
+
+def explain(directory: Path, error: sqlite3.Error) -> SpoolError:
+    """Return what a complaint of SQLite means for the spool, with a remedy."""
+    code = getattr(error, "sqlite_errorcode", None)
+    primary = code & 0xFF if code is not None else None
+    if primary in _DAMAGE or (code is None and isinstance(error, sqlite3.OperationalError)):
+        return SpoolCorrupt(f"{directory / FILE} is damaged ({error})", path=str(directory))
+    remedy = _REMEDIES.get(primary or 0, "open the spool again")
+    name = getattr(error, "sqlite_errorname", type(error).__name__)
+    return SpoolError(f"{directory / FILE}: {remedy} ({name}: {error})", path=str(directory))
+
+
+def sync_directory(path: Path) -> None:
+    """Have the names in a directory on disk."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,396 @@
+"""The records of one spool, in an SQLite file that several processes may share.
+
+Changes go through one connection and are committed in groups (`mesh.spool.commit`); each commit is one fsync of the
+WAL. Looking goes through another one, which sees what is committed and waits for nobody. Everything blocks for as long
+as the disk takes, but for `change_async`.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from mesh.errors import ClosedError, ForkedError, SpoolCorrupt, SpoolError
+from mesh.spool import schema
+from mesh.spool.commit import GroupCommit, Job
+from mesh.spool.locks import FileLock
+from mesh.spool.quota import Quota
+from mesh.spool.record import SpoolRecord, SpoolStats
+from mesh.spool.transaction import TABLES, State, Transaction, keys_of, octets_of
+
+__all__ = ["SpoolEntry", "Store"]
+
+R = TypeVar("R")
+_SEQ_MASK = (1 << schema.SEQ_BITS) - 1
+
+
+class SpoolEntry(msgspec.Struct, frozen=True, gc=False):
+    """A record as it lies in the spool."""
+
+    seq: int
+    """Its number."""
+    method: str
+    """The method that takes it."""
+    state: State
+    """Whether it waits or was set aside."""
+    why: str
+    """Why it was set aside."""
+    record: SpoolRecord | None
+    """The record; None if it is damaged."""
+
+
+class Store:
+    """The records of one directory; any number of threads may use it.
+
+    Args:
+        directory: Made if it is not there.
+        quota: How much it takes.
+        clock: Tells the time in seconds since 1970.
+        monotonic: Tells seconds that never go back.
+
+    Raises:
+        SpoolError: It cannot be opened; the sentence says why and what to do.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        quota: Quota | None = None,
+        clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.directory = directory
+        self.quota = quota or Quota()
+        self.clock = clock
+        self._monotonic = monotonic
+        self._process = os.getpid()
+        self._closed = False
+        self.failure: SpoolError | None = None
+        """Why nothing is acknowledged any more until the spool is opened again."""
+        self._listeners: list[Callable[[], None]] = []
+        self._queues: dict[str, int] = {}
+        self._reading = threading.Lock()
+        self._commits: GroupCommit[Transaction] = GroupCommit(self._transact)
+        self._open()
+        self._seen = self._data_version()
+        self._looked = self._look()
+
+    # Opening and closing
+
+    def _open(self) -> None:
+        directory = self.directory
+        try:
+            if not directory.is_dir():
+                directory.mkdir(mode=0o700)
+                schema.sync_directory(directory.parent)
+            self._write_lock = FileLock(directory, "write.lock")
+            self._presence = FileLock(directory, "open.lock")
+        except OSError as error:
+            raise SpoolError(
+                f"{directory} cannot be used as a spool ({error.strerror}); give a directory that can be written",
+                path=str(directory),
+            ) from None
+        try:
+            with self._write_lock:
+                # Only the first one looks whether everything is in order: what comes later is told by the one before.
+                self._presence.take_if_free()
+                self._connect()
+                self._presence.share()
+        except BaseException:
+            self._write_lock.close()
+            self._presence.close()
+            raise
+
+    def _connect(self) -> None:
+        path = self.directory / schema.FILE
+        try:
+            if not path.exists():
+                fresh = path.with_name(path.name + ".new")
+                for leftover in self.directory.glob(fresh.name + "*"):
+                    leftover.unlink()
+                schema.create(fresh, os.urandom(16))
+                fresh.rename(path)
+                schema.sync_directory(self.directory)
+            self._writer = schema.connect(self.directory, writes=True)
+            self._reader = schema.connect(self.directory, writes=False)
+            self._inode = path.stat().st_ino
+        except sqlite3.Error as error:
+            raise schema.explain(self.directory, error) from None
+
+    def close(self) -> None:
+        """Let go of the file; a second time does nothing. What waits in another thread raises ClosedError."""
+        self.check_process()
+        if self._closed:
+            return
+        self._closed = True
+        self._tell()
+        self._commits.close()
+        with self._reading:
+            self._reader.close()
+        self._writer.close()
+        self._presence.close()
+        self._write_lock.close()
+
+    def check_process(self) -> None:
+        """Raise ForkedError if this is a child of the process that opened it."""
+        if os.getpid() != self._process:
+            raise ForkedError("this spool was opened before the process forked; open it again in the child")
+
+    def check_open(self) -> None:
+        """Raise ClosedError or ForkedError if it cannot be used, without a look at the disk."""
+        self.check_process()
+        if self._closed:
+            raise ClosedError(f"the spool {self.directory} is closed")
+
+    # Changing
+
+    def change(self, work: Callable[[Transaction], R], weight: int = 1) -> R:
+        """Do this in a transaction, with what others do at the same time; return when it is on disk.
+
+        Raises:
+            SpoolError: It was not done, or whether it is on disk is unknown.
+        """
+        self.check_open()
+        return self._commits.do(work, weight)
+
+    async def change_async(self, work: Callable[[Transaction], R], weight: int = 1) -> R:
+        """Do the same without holding up the loop."""
+        self.check_open()
+        return await self._commits.do_async(work, weight)
+
+    def putting(self, method: str, bodies: Sequence[bytes], stream: str) -> Callable[[Transaction], list[int]]:
+        """Return the work that puts these records and returns their numbers; all of them or none."""
+
+        def work(transaction: Transaction) -> list[int]:
+            if self.failure is not None:
+                raise _again(self.failure)
+            return transaction.append(self.quota, method, stream, bodies, self.clock())
+
+        return work
+
+    def octets_of(self, method: str, stream: str, bodies: Sequence[bytes]) -> int:
+        """Return how many octets these records take."""
+        return octets_of(method, stream, bodies)
+
+    def settle(self, method: str, delivered: Iterable[int], quarantined: Mapping[int, str] | None = None) -> int:
+        """Remove records of a method that are delivered, and set aside those that cannot be, each with its reason.
+
+        Works on after a failure to put: what is done twice is recognised at the far end. Returns how many were there.
+        """
+
+        def work(transaction: Transaction) -> int:
+            base = transaction.queue_of(method) << schema.SEQ_BITS
+            done = transaction.delivered(base | seq for seq in delivered)
+            return done + transaction.quarantine({base | seq: why for seq, why in (quarantined or {}).items()})
+
+        return self.change(work)
+
+    def _transact(self, jobs: Sequence[Job[Transaction, Any]]) -> None:
+        failure: SpoolError | None = None
+        try:
+            with self._write_lock:
+                self._do(jobs)
+        except sqlite3.Error as error:
+            failure = schema.explain(self.directory, error)
+            if self.failure is None:
+                self.failure = failure
+        except SpoolError as error:
+            failure = error
+        except BaseException:
+            failure = SpoolError(
+                f"{self.directory}: interrupted; it may have been done or not", path=str(self.directory)
+            )
+            raise
+        finally:
+            if failure is not None:
+                for job in jobs:
+                    job.error = _again(failure)
+
+    def _do(self, jobs: Sequence[Job[Transaction, Any]]) -> None:
+        execute = self._writer.execute
+        try:
+            execute("BEGIN IMMEDIATE")
+            transaction = Transaction(self.directory, self._writer, self._queues)
+            for job in jobs:
+                try:
+                    job.result = job.work(transaction)
+                except SpoolError as error:
+                    job.error = error
+            if transaction.finish():
+                execute("COMMIT")
+                self._queues |= transaction.found
+                self._tell()
+        finally:
+            if self._writer.in_transaction:
+                execute("ROLLBACK")
+
+    # Looking
+
+    def _read(self, look: Callable[[sqlite3.Connection], R]) -> R:
+        with self._reading:
+            self.check_open()
+            try:
+                return look(self._reader)
+            except sqlite3.Error as error:
+                raise schema.explain(self.directory, error) from None
+
+    def methods(self) -> list[str]:
+        """Return the methods for which records wait."""
+
+        def look(reader: sqlite3.Connection) -> list[str]:
+            rows = reader.execute("SELECT id, method FROM queues ORDER BY id").fetchall()
+            some = "SELECT 1 FROM ready WHERE key BETWEEN ? AND ? LIMIT 1"
+            return [method for queue, method in rows if reader.execute(some, keys_of(queue)).fetchone()]
+
+        return self._read(look)
+
+    def fetch(self, method: str, after_seq: int = 0, limit: int = 1000, octets_max: int = 1 << 20) -> list[SpoolRecord]:
+        """Return the next records of a method in the order in which they were put.
+
+        Those whose checksum is wrong are set aside here.
+
+        Args:
+            method: Full name.
+            after_seq: Only records with a greater number.
+            limit: How many at the most.
+            octets_max: Octets of their bodies together, at the most; one record is returned even if it is larger.
+        """
+        records: list[SpoolRecord] = []
+        damaged: dict[int, str] = {}
+
+        def look(reader: sqlite3.Connection) -> None:
+            queue = self._queue_of(reader, method)
+            if queue is None:
+                return
+            octets = 0
+            first, last = keys_of(queue)
+            rows = reader.execute(
+                "SELECT key, row FROM ready WHERE key > ? AND key <= ? ORDER BY key LIMIT ?",
+                (first | after_seq, last, limit),
+            )
+            try:
+                for key, row in rows:
+                    record = self._unpack(key, row, damaged)
+                    if record is not None:
+                        octets += len(record.body)
+                        if records and octets > octets_max:
+                            break
+                        records.append(record)
+            finally:
+                rows.close()  # a statement that is not finished keeps the WAL from being emptied
+
+        self._read(look)
+        if damaged:
+            self.change(lambda transaction: transaction.quarantine(damaged))
+        return records
+
+    def _queue_of(self, reader: sqlite3.Connection, method: str) -> int | None:
+        known = self._queues.get(method)
+        if known is None:
+            row = reader.execute("SELECT id FROM queues WHERE method = ?", (method,)).fetchone()
+            known = None if row is None else int(row[0])
+        return known
+
+    def _unpack(self, key: int, row: object, damaged: dict[int, str]) -> SpoolRecord | None:
+        try:
+            record = SpoolRecord.unpack(row if isinstance(row, bytes) else b"")
+        except ValueError as error:
+            damaged[key] = f"damaged: {error}"
+            return None
+        if record.seq != key & _SEQ_MASK:
+            raise SpoolCorrupt(f"{self.directory / schema.FILE}: record {record.seq} is not in its place")
+        return record
+
+    def entries(self, limit: int, state: State = "ready", after_seq: int = 0) -> list[SpoolEntry]:
+        """Return records as they lie there, in the order in which they were put."""
+
+        def look(reader: sqlite3.Connection) -> list[SpoolEntry]:
+            found: list[SpoolEntry] = []
+            columns = "key, row, ''" if state == "ready" else "key, row, why"
+            for queue, method in reader.execute("SELECT id, method FROM queues").fetchall():
+                first, last = keys_of(queue)
+                for key, row, why in reader.execute(
+                    f"SELECT {columns} FROM {TABLES[state]} WHERE key > ? AND key <= ? ORDER BY key LIMIT ?",
+                    (first | after_seq, last, limit),
+                ).fetchall():
+                    record = self._unpack(key, row, {})
+                    found.append(SpoolEntry(key & _SEQ_MASK, method, state, why, record))
+            return sorted(found, key=lambda entry: entry.seq)[:limit]
+
+        return self._read(look)
+
+    def keys(self, seqs: Iterable[int]) -> list[int]:
+        """Return the keys that records with these numbers may have."""
+        queues = self._read(lambda reader: reader.execute("SELECT id FROM queues").fetchall())
+        return [queue << schema.SEQ_BITS | seq for seq in seqs for (queue,) in queues]
+
+    def stats(self, in_flight: int = 0) -> SpoolStats:
+        """Return how it stands; the rates are those since the last time."""
+        before, self._looked = self._looked, self._look()
+        counters, oldest, now = self._looked
+        seconds = max(now - before[2], 1e-9)
+        return SpoolStats(
+            ready=counters.ready,
+            in_flight=in_flight,
+            quarantined=counters.quarantined,
+            octets=counters.octets,
+            put=counters.put,
+            delivered=counters.delivered,
+            dropped=counters.dropped,
+            oldest_age_s=None if oldest is None else max(0.0, self.clock() - oldest),
+            put_per_s=max(0, counters.put - before[0].put) / seconds,
+            delivered_per_s=max(0, counters.delivered - before[0].delivered) / seconds,
+        )
+
+    def _look(self) -> tuple[Any, float | None, float]:
+        def look(reader: sqlite3.Connection) -> tuple[Any, float | None, float]:
+            counters = schema.read_counters(self.directory, reader)
+            oldest: list[float] = []
+            for (queue,) in reader.execute("SELECT id FROM queues").fetchall():
+                row = reader.execute(
+                    "SELECT key, row FROM ready WHERE key BETWEEN ? AND ? ORDER BY key LIMIT 1", keys_of(queue)
+                ).fetchone()
+                record = None if row is None else self._unpack(row[0], row[1], {})
+                if record is not None:
+                    oldest.append(record.at)
+            return counters, min(oldest, default=None), self._monotonic()
+
+        return self._read(look)
+
+    def ready(self) -> int:
+        """Return how many records wait."""
+        return self._read(lambda reader: schema.read_counters(self.directory, reader)).ready
+
+    # Waiting
+
+    def listen(self, listener: Callable[[], None]) -> Callable[[], None]:
+        """Have this called after each change that is made through this object; return what ends that.
+
+        It is called by the thread that made the change, often, and must return at once.
+        """
+        self._listeners.append(listener)
+        return lambda: self._listeners.remove(listener)
+
+    def _tell(self) -> None:
+        for listener in list(self._listeners):
+            listener()
+
+    def changed(self) -> bool:
+        """Return whether anything was changed since this was asked last, by whichever process."""
+        before, self._seen = self._seen, self._data_version()
+        return self._seen != before
+
+    def _data_version(self) -> int:
+        return int(self._read(lambda reader: reader.execute("PRAGMA data_version").fetchone()[0]))
+
+
+def _again(error: SpoolError) -> SpoolError:
+    """Return the same error for another to raise: each time one is raised its traceback grows."""
+    return type(error)(str(error), path=error.path)
