@@ -58,6 +58,10 @@ def recover(world: World, timeout_s: float) -> float:
         Seconds until every client saw every server alive.
     """
     _wait(world, _held, _HANDLERS_S)
+    links = world.network.links()
+    arrived_at = max((wire.arrives_at() for link in links for wire in (link.up, link.down)), default=0.0)
+    if arrived_at > world.clock.now + _RTO_MAX_S:  # lost several times in a row: TCP waits twice as long each time
+        world.advance(arrived_at - world.clock.now)
     whole_at = world.clock.now
     _wait(world, _unseen, recovery_max_s(world.client_config, world.network.delay.mean_s))
     recovered_s = world.clock.now - whole_at
