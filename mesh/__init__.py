@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from mesh.request import Request
     from mesh.service import Method, Service
     from mesh.spool.aio import AsyncSpool
+    from mesh.spool.inbox import Inbox
     from mesh.spool.record import SpoolRecord, SpoolStats
     from mesh.spool.store import SpoolEntry
     from mesh.spool.sync import Spool
@@ -58,6 +59,7 @@ __all__ = [
     "ConfigError",
     "Counters",
     "ForkedError",
+    "Inbox",
     "Limits",
     "LocalProtocolError",
     "MeshError",
@@ -94,7 +96,7 @@ if not TYPE_CHECKING:  # a type checker that sees it takes any name for one of o
         """Import what is not here yet when it is first used; what needs others is looked at after them."""
         if name in __all__:
             homes = "errors config environment core.view core.client request reply sync service aio"
-            spool = "spool.record spool.store spool.sync spool.aio"
+            spool = "spool.record spool.store spool.sync spool.aio spool.inbox"
             for module in (import_module(f"mesh.{home}") for home in f"{homes} {spool}".split()):
                 if name in module.__all__:
                     globals()[name] = value = getattr(module, name)

@@ -66,10 +66,15 @@ LAYERS = (
     ),
     *(
         Layer(f"mesh.spool.{name}", ("msgspec", "mesh.errors", "mesh.spool.*"), pure=True)
-        for name in ["record", "counters", "quota"]
+        for name in ["record", "counters", "quota", "ranges", "batch"]
     ),
+    *(
+        Layer(f"mesh.spool.{name}", ("msgspec", "mesh.core.backoff", "mesh.spool.letters"), pure=True)
+        for name in ["letters", "courier"]
+    ),
+    Layer("mesh.spool.inbox", (*_CORE, "mesh.failure", "mesh.request", "mesh.service", "mesh.spool.*")),
     Layer("mesh.spool.*", (*_CORE, "mesh.aio", "mesh.spool.*")),
-    Layer("mesh.cli.*", (*_PUBLIC, "mesh.doctor.*", "mesh.gateway.*", "mesh.notify", "mesh.workers.*")),
+    Layer("mesh.cli.*", (*_PUBLIC, "mesh.doctor.*", "mesh.gateway.*", "mesh.logs", "mesh.notify", "mesh.workers.*")),
     Layer("mesh.top.*", _PUBLIC),
     *(
         Layer(f"mesh.gateway.{name}", ("mesh", "msgspec", "mesh.gateway.*"), pure=True)

@@ -1,16 +1,73 @@
-"""Delivers what is in a store; see `mesh.spool.courier` for what it decides."""
+"""Delivers what is in a store: performs what the couriers decide, one for each method, in a loop on its own thread.
+
+Of several processes that share a spool one delivers at a time; when it ends, however that may be, the next one does.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+import contextlib
+import logging
+import random
+import threading
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from mesh.errors import (
+    CallError,
+    CallTimeout,
+    ClosedError,
+    ConfigError,
+    LocalProtocolError,
+    MeshError,
+    NoServer,
+    OutcomeUnknown,
+    RemoteError,
+    SpoolError,
+    Status,
+)
+from mesh.spool.batch import pack_batch, unpack_receipt
+from mesh.spool.courier import Courier
+from mesh.spool.letters import (
+    Action,
+    Answered,
+    AskNewest,
+    Event,
+    Failed,
+    Failure,
+    Fetch,
+    Fetched,
+    Letter,
+    Newest,
+    Put,
+    Send,
+    Settle,
+    Tick,
+)
+from mesh.spool.locks import FileLock
 from mesh.spool.store import Store
 
 if TYPE_CHECKING:
     from mesh.aio import AsyncClient
 
 __all__ = ["Delivery"]
+
+_log = logging.getLogger("mesh")
+
+_LOCK = "deliver.lock"
+_TURN_S = 0.2
+"""How often to look whether it is our turn to deliver."""
+_LOOK_S = 0.05
+"""How often to look for what other processes have put."""
+_MEND_S = 5.0
+"""How long to wait after an error of the disk or of the network before another try."""
+_LAST_ANSWERS_S = 0.3
+"""How long the answers to what is on its way are waited for at the end."""
+_UNSETTLED_MAX = 100_000
+"""Records that are delivered and cannot be removed: no more are sent then."""
+
+_INVALID = (Status.INVALID_ARGUMENT, Status.UNKNOWN, Status.INTERNAL, Status.OUT_OF_RANGE, Status.ALREADY_EXISTS)
+"""Answers that are about what was sent; any other one is about who has it."""
 
 
 class Delivery:
@@ -19,16 +76,294 @@ class Delivery:
     Args:
         store: Where the records are.
         connect: Makes the client; called in the loop of that thread.
-        window: Batches on their way at the same time.
+        window: Batches of one method on their way at the same time.
         live_first: Whether new records go before those that wait since long.
     """
 
     def __init__(self, store: Store, connect: Callable[[], AsyncClient], *, window: int, live_first: bool) -> None:
-        self.in_flight = 0
+        self._store = store
+        self._connect = connect
+        self._window = window
+        self._live_first = live_first
+        self._lanes: dict[str, _Lane] = {}
+        self._thread = threading.Thread(target=self._run, name="mesh-spool-delivery", daemon=True)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._begun = threading.Event()
+        self._refusal: ConfigError | None = None
+        self._woken = False
+        self._stopping = asyncio.Event()
+
+    @property
+    def in_flight(self) -> int:
         """Records sent and not acknowledged yet."""
+        return sum(lane.courier.in_flight for lane in list(self._lanes.values()))
 
     def start(self) -> None:
-        """Begin."""
+        """Begin. Raises ConfigError: no client can be made with these settings."""
+        self._thread.start()
+        self._begun.wait()
+        if self._refusal is not None:
+            self._thread.join()
+            raise self._refusal
 
     def stop(self) -> None:
-        """End within a second; what is on its way is sent again next time."""
+        """End within a second; what is on its way then is sent again next time."""
+        loop = self._loop
+        if loop is not None:
+            with contextlib.suppress(RuntimeError):  # it has ended by itself
+                loop.call_soon_threadsafe(self._stopping.set)
+        self._thread.join()
+
+    def _run(self) -> None:
+        try:
+            asyncio.run(self._main())
+        finally:
+            self._begun.set()
+
+    async def _main(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        try:
+            await self._try_settings()
+        except ConfigError as error:
+            self._refusal = error
+            return
+        self._begun.set()
+        lock = FileLock(self._store.directory, _LOCK)
+        try:
+            while not lock.take_if_free():
+                if await self._stopped_within(_TURN_S):
+                    return
+            while not self._stopping.is_set():
+                try:
+                    await self._deliver()
+                except Exception as error:
+                    # The rest of the program goes on putting, so that delivering must go on, too.
+                    where = self._store.directory
+                    known = isinstance(error, MeshError | OSError)
+                    _log.error("%s: delivery failed, trying again: %s", where, error, exc_info=not known)
+                    await self._stopped_within(_MEND_S)
+        finally:
+            lock.close()
+
+    async def _try_settings(self) -> None:
+        try:
+            client = self._connect()
+        except ConfigError:
+            raise
+        except Exception:  # such as a network that cannot be used yet: records are taken all the same
+            return
+        await client.close()
+
+    async def _stopped_within(self, seconds: float) -> bool:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._stopping.wait()
+        return self._stopping.is_set()
+
+    async def _deliver(self) -> None:
+        unlisten = self._store.listen(self._wake)
+        try:
+            async with self._connect() as client:
+                self._client = client
+                self._look()
+                while not await self._stopped_within(_LOOK_S):
+                    if self._store.changed():
+                        self._look()
+                await asyncio.gather(*(lane.close() for lane in self._lanes.values()))
+        finally:
+            unlisten()
+            self._lanes.clear()
+
+    def _wake(self) -> None:
+        """Have the loop look soon; from any thread, often."""
+        loop = self._loop
+        if not self._woken and loop is not None:
+            self._woken = True
+            with contextlib.suppress(RuntimeError):  # the loop is closed: it is over
+                loop.call_soon_threadsafe(self._look)
+
+    def _look(self) -> None:
+        self._woken = False
+        if self._stopping.is_set():
+            return
+        try:
+            methods = self._store.methods()
+        except (SpoolError, ClosedError) as error:
+            _log.error("%s", error)
+            return
+        for method in methods:
+            lane = self._lanes.get(method)
+            if lane is None:
+                courier = Courier(random.Random(), window=self._window, live_first=self._live_first)
+                lane = self._lanes[method] = _Lane(method, courier, self._store, self._client)
+            lane.feed(Put())
+
+
+class _Lane:
+    """Performs what the courier of one method decides."""
+
+    def __init__(self, method: str, courier: Courier, store: Store, client: AsyncClient) -> None:
+        self.courier = courier
+        self._method = method
+        self._store = store
+        self._client = client
+        self._loop = asyncio.get_running_loop()
+        self._timer: asyncio.TimerHandle | None = None
+        self._calls: set[asyncio.Task[None]] = set()
+        self._settling: asyncio.Task[None] | None = None
+        self._delivered: list[int] = []
+        self._quarantined: dict[int, str] = {}
+        self._unsettled: set[int] = set()
+        """Delivered, or set aside, and perhaps still in the store."""
+        self._problem = ""
+        self._closed = False
+
+    def feed(self, event: Event) -> None:
+        """Have the courier decide, and do that."""
+        if self._closed and not isinstance(event, Answered):
+            return
+        now = self._loop.time()
+        events = [event]
+        while events:
+            for action in self.courier.handle(events.pop(0), now):
+                following = self._perform(action)
+                if following is not None:
+                    events.append(following)
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        due_at = self.courier.deadline()
+        if due_at is not None and not self._closed:
+            self._timer = self._loop.call_at(due_at, self.feed, Tick())
+
+    async def close(self) -> None:
+        """Send nothing more, wait a moment for answers, and write down what they say."""
+        self._closed = True
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._calls and not self.courier.away:
+            await asyncio.wait(self._calls, timeout=_LAST_ANSWERS_S)
+        for call in self._calls:
+            call.cancel()
+        await asyncio.gather(*self._calls, return_exceptions=True)
+        if self._settling is not None:
+            await self._settling
+
+    def _perform(self, action: Action) -> Event | None:
+        match action:
+            case Fetch():
+                return self._fetch(action)
+            case AskNewest():
+                return Newest(self._store.newest())
+            case Send() if not self._closed:
+                call = self._loop.create_task(self._call(action))
+                self._calls.add(call)
+                call.add_done_callback(self._calls.discard)
+            case Settle():
+                self._settle(action.delivered, action.quarantined)
+            case _:
+                pass
+        return None
+
+    def _fetch(self, action: Fetch) -> Fetched:
+        letters: list[Letter] = []
+        read = 0
+        if not self._closed and len(self._unsettled) < _UNSETTLED_MAX:
+            try:
+                rows = self._store.packed(self._method, action.after, action.limit, action.octets_max)
+            except SpoolError as error:
+                self._say(str(error))
+                self._loop.call_later(_MEND_S, self.feed, Put())
+            else:
+                read = len(rows)
+                letters = [Letter(seq, stream, row) for seq, stream, row in rows if seq not in self._unsettled]
+                if read and not letters:
+                    return self._fetch(Fetch(rows[-1][0], action.limit, action.octets_max, action.live))
+        return Fetched(letters, not read, action.live)
+
+    def _settle(self, delivered: Sequence[int], quarantined: Mapping[int, str]) -> None:
+        for seq, reason in quarantined.items():
+            _log.warning("record %d for %s is set aside: %s", seq, self._method, reason)
+        self._delivered += delivered
+        self._quarantined |= quarantined
+        self._unsettled.update(delivered, quarantined)
+        if self._settling is None:
+            self._settling = self._loop.create_task(self._settle_all())
+
+    async def _settle_all(self) -> None:
+        """Write down what has become of records, in as few transactions as the disk is quick."""
+        try:
+            while self._delivered or self._quarantined:
+                delivered, self._delivered = self._delivered, []
+                quarantined, self._quarantined = self._quarantined, {}
+                try:
+                    await self._store.settle_async(self._method, delivered, quarantined)
+                except SpoolError as error:
+                    self._say(str(error))
+                    self._delivered += delivered
+                    self._quarantined |= quarantined
+                    if self._closed:
+                        return  # they go once more next time, and are recognised
+                    await asyncio.sleep(_MEND_S)
+                else:
+                    self._unsettled.difference_update(delivered, quarantined)
+        finally:
+            self._settling = None
+
+    async def _call(self, send: Send) -> None:
+        try:
+            event = await self._ask(send)
+        except ClosedError:
+            return
+        except Exception as error:
+            _log.exception("%s: a batch could not be sent", self._method)
+            event = Failed(send.parcel, Failure.NOT_NOW, f"{type(error).__name__}: {error}")
+        if isinstance(event, Failed):
+            self._say(event.reason)
+        elif self._problem:
+            self._problem = ""
+            _log.info("records for %s are delivered again", self._method)
+        self.feed(event)
+
+    async def _ask(self, send: Send) -> Answered | Failed:
+        """Return what became of a parcel."""
+        body = pack_batch([letter.packed for letter in send.letters], {})
+        try:
+            # Not to be repeated elsewhere: only who had it knows whether it is stored, and the courier decides.
+            reply = await self._client.request(
+                self._method, body, timeout=send.within_s, idempotent=False, peer=send.peer or None
+            )
+            receipt = unpack_receipt(reply.body, self._method)
+        except (NoServer, OutcomeUnknown, CallTimeout, RemoteError, LocalProtocolError) as error:
+            failure, peer = _meaning(error)
+            return Failed(send.parcel, failure, _sentence(error), peer)
+        except ClosedError:
+            raise
+        except MeshError as error:
+            return Failed(send.parcel, Failure.NOT_NOW, _sentence(error))
+        return Answered(send.parcel, receipt.durable, receipt.refused)
+
+    def _say(self, problem: str) -> None:
+        """Log a problem once, and not each time that it is met again."""
+        if problem != self._problem:
+            self._problem = problem
+            _log.warning("records for %s wait: %s", self._method, problem)
+
+
+def _sentence(error: MeshError) -> str:
+    return error.message if isinstance(error, CallError) else str(error)
+
+
+def _meaning(error: MeshError) -> tuple[Failure, str]:
+    """Return what an error says of a parcel, and the name of the warehouse that may have stored it all the same."""
+    match error:
+        case NoServer():
+            return Failure.NOBODY, ""
+        case LocalProtocolError():
+            return Failure.INVALID, ""
+        case RemoteError():
+            return Failure.INVALID if error.code in _INVALID else Failure.NOT_NOW, ""
+        case CallError() if error.attempts:
+            return Failure.UNKNOWN, error.attempts[-1].name
+        case _:
+            return Failure.NOT_NOW, ""

@@ -184,13 +184,11 @@ class Store:
 
         Works on after a failure to put: what is done twice is recognised at the far end. Returns how many were there.
         """
+        return self.change(_settling(method, delivered, quarantined or {}))
 
-        def work(transaction: Transaction) -> int:
-            base = transaction.queue_of(method) << schema.SEQ_BITS
-            done = transaction.delivered(base | seq for seq in delivered)
-            return done + transaction.quarantine({base | seq: why for seq, why in (quarantined or {}).items()})
-
-        return self.change(work)
+    async def settle_async(self, method: str, delivered: Iterable[int], quarantined: Mapping[int, str]) -> int:
+        """Do the same without holding up the loop."""
+        return await self.change_async(_settling(method, delivered, quarantined))
 
     def _transact(self, jobs: Sequence[Job[Transaction, Any]]) -> None:
         failure: SpoolError | None = None
@@ -260,9 +258,18 @@ class Store:
             method: Full name.
             after_seq: Only records with a greater number.
             limit: How many at the most.
-            octets_max: Octets of their bodies together, at the most; one record is returned even if it is larger.
+            octets_max: Octets of all together, at the most; one record is returned even if it is larger.
         """
-        records: list[SpoolRecord] = []
+        return [record for record, _ in self._next(method, after_seq, limit, octets_max)]
+
+    def packed(
+        self, method: str, after_seq: int = 0, limit: int = 1000, octets_max: int = 1 << 20
+    ) -> list[tuple[int, str, bytes]]:
+        """Return the same records as they are kept: number, stream, and all octets."""
+        return [(record.seq, record.stream, row) for record, row in self._next(method, after_seq, limit, octets_max)]
+
+    def _next(self, method: str, after_seq: int, limit: int, octets_max: int) -> list[tuple[SpoolRecord, bytes]]:
+        found: list[tuple[SpoolRecord, bytes]] = []
         damaged: dict[int, str] = {}
 
         def look(reader: sqlite3.Connection) -> None:
@@ -279,17 +286,21 @@ class Store:
                 for key, row in rows:
                     record = self._unpack(key, row, damaged)
                     if record is not None:
-                        octets += len(record.body)
-                        if records and octets > octets_max:
+                        octets += len(row)
+                        if found and octets > octets_max:
                             break
-                        records.append(record)
+                        found.append((record, row))
             finally:
                 rows.close()  # a statement that is not finished keeps the WAL from being emptied
 
         self._read(look)
         if damaged:
             self.change(lambda transaction: transaction.quarantine(damaged))
-        return records
+        return found
+
+    def newest(self) -> int:
+        """Return the number of the record that was put last, 0 if none was."""
+        return self._read(lambda reader: schema.read_counters(self.directory, reader)).next_seq - 1
 
     def _queue_of(self, reader: sqlite3.Connection, method: str) -> int | None:
         known = self._queues.get(method)
@@ -389,6 +400,15 @@ class Store:
 
     def _data_version(self) -> int:
         return int(self._read(lambda reader: reader.execute("PRAGMA data_version").fetchone()[0]))
+
+
+def _settling(method: str, delivered: Iterable[int], quarantined: Mapping[int, str]) -> Callable[[Transaction], int]:
+    def work(transaction: Transaction) -> int:
+        base = transaction.queue_of(method) << schema.SEQ_BITS
+        done = transaction.delivered(base | seq for seq in delivered)
+        return done + transaction.quarantine({base | seq: why for seq, why in quarantined.items()})
+
+    return work
 
 
 def _again(error: SpoolError) -> SpoolError:
