@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import argparse
 import re
+from typing import TYPE_CHECKING
 
 from discovery import Browser
 from mesh import Client
+from mesh.cli.text import complain_to
+
+if TYPE_CHECKING:
+    from mesh.logs import JsonFormatter
 
 __all__ = [
     "add_client_options",
+    "add_log_option",
     "add_mesh_options",
+    "begin_logs",
     "interfaces_of",
     "non_negative",
     "octets",
@@ -42,6 +49,33 @@ def add_client_options(parser: argparse.ArgumentParser) -> None:
         "(default: MESH_SERVERS)",
     )
     add_mesh_options(parser)
+
+
+def add_log_option(parser: argparse.ArgumentParser) -> None:
+    """Add what every command has that runs for long: see `begin_logs`."""
+    parser.add_argument(
+        "--log-format",
+        choices=("text", "json"),
+        default="text",
+        help="standard error: text, or one JSON object a line, with the call that it is about (default: %(default)s)",
+    )
+
+
+def begin_logs(form: str, server: str = "") -> JsonFormatter | None:
+    """Log in this form from now on; before the application is imported, and clients and servers are made.
+
+    Args:
+        form: `args.log_format`.
+        server: Name that goes into each record; empty: none does, until the formatter that is returned is told one.
+    """
+    if form != "json":
+        return None
+    import logging
+
+    from mesh.logs import write_json
+
+    complain_to(logging.getLogger("mesh").error)
+    return write_json(server=server)
 
 
 def interfaces_of(args: argparse.Namespace) -> list[str] | None:

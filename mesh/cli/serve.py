@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import argparse
 import os
+from typing import TYPE_CHECKING
 
 from mesh.cli.exits import Exit
-from mesh.cli.options import add_mesh_options, interfaces_of
+from mesh.cli.options import add_log_option, add_mesh_options, begin_logs, interfaces_of
 from mesh.cli.text import compact, printable
 from mesh.cli.workers import add_worker_options, check_no_worker_options, supervise
 from mesh.notify import Notifier
 from mesh.signals import StopSignals
+
+if TYPE_CHECKING:
+    from mesh.logs import JsonFormatter
 
 __all__ = ["add_arguments", "run"]
 
@@ -43,18 +47,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--json", action="store_true", help="say what is served as one JSON object; with --workers, all that happens"
     )
+    add_log_option(parser)
     add_worker_options(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Serve; return when it was told to stop and has done so."""
+    logs = begin_logs(args.log_format)
     if args.workers is not None:
         return supervise(args)
     check_no_worker_options(args)
-    return _serve(args)
+    return _serve(args, logs)
 
 
-def _serve(args: argparse.Namespace) -> int:
+def _serve(args: argparse.Namespace, logs: JsonFormatter | None) -> int:
     # A supervisor, which serves nothing itself, needs none of this.
     from mesh.cli.pulse import PulsingServer
     from mesh.cli.targets import services_of
@@ -68,6 +74,8 @@ def _serve(args: argparse.Namespace) -> int:
         realm=args.realm,
         interfaces=interfaces_of(args),
     )
+    if logs is not None:
+        logs.server = server.name
     notifier = Notifier(os.environ)
     with StopSignals() as signals, server:
         names = [service.name for service in services]

@@ -6,15 +6,38 @@ import base64
 import json
 import math
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-__all__ = ["ascii_only", "compact", "complain", "has_bytes", "milliseconds", "pretty", "printable", "say"]
+__all__ = [
+    "ascii_only",
+    "compact",
+    "complain",
+    "complain_to",
+    "has_bytes",
+    "milliseconds",
+    "pretty",
+    "printable",
+    "say",
+]
+
+
+_tell: Callable[[str], None] | None = None
+"""Tells complaints, if not as text."""
 
 
 def complain(sentence: str) -> None:
-    """Write one sentence to standard error, from any thread."""
-    print(f"mesh: {printable(sentence)}\n", end="", file=sys.stderr, flush=True)
+    """Tell one sentence on standard error, from any thread."""
+    if _tell is not None:
+        _tell(sentence)
+    else:
+        print(f"mesh: {printable(sentence)}\n", end="", file=sys.stderr, flush=True)
+
+
+def complain_to(tell: Callable[[str], None]) -> None:
+    """Have complaints told in another way from now on: where standard error is for programs, as records of a log."""
+    global _tell
+    _tell = tell
 
 
 def say(line: str) -> None:

@@ -11,6 +11,7 @@ import sys
 from discovery import DiscoveryError
 from mesh import MeshError
 from mesh.cli.exits import Exit, UsageError, exit_code
+from mesh.cli.options import begin_logs
 from mesh.cli.targets import services_of
 from mesh.workers.worker import Worker
 
@@ -26,6 +27,7 @@ def main() -> int:
     worker = Worker(*map(int, sys.argv[1:3]))
     try:
         setup = worker.wait_for_setup()
+        begin_logs(setup.log_format)
         worker.serve([service for target in setup.targets for service in services_of(target)])
     except (MeshError, DiscoveryError, UsageError) as error:
         code = exit_code(error)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import logging
 import os
 import queue
 import re
@@ -17,6 +18,7 @@ from mesh import ConfigError
 from mesh.cli.exits import UsageError
 from mesh.cli.options import interfaces_of, octets
 from mesh.cli.text import compact, complain, printable
+from mesh.logs import passed_on, told
 from mesh.notify import Notifier
 from mesh.workers.actions import Say
 from mesh.workers.child import python
@@ -118,9 +120,10 @@ def supervise(args: argparse.Namespace) -> int:
         interfaces=None if interfaces is None else tuple(interfaces),
         beat_s=policy.beat_s,
         hang_s=policy.hang_s,
+        log_format=args.log_format,
     )
     notifier = Notifier(os.environ)
-    with Teller(args.json) as teller:
+    with Teller(args.json, args.log_format == "json") as teller:
         command = python("mesh.cli.worker")
         finish = Supervisor(policy, command, setup, ports, teller.say, teller.pass_on, notifier).run()
     notifier.close()
@@ -134,10 +137,15 @@ class Teller:
 
     In a thread of its own, until the end of the `with` block: somebody who does not read the output, or went away, must
     not keep a supervisor from its work. What does not fit into the queue meanwhile is dropped.
+
+    Args:
+        json: Everything is an event for programs, on standard output.
+        records: What goes to standard error is a record of a log in JSON.
     """
 
-    def __init__(self, json: bool) -> None:
+    def __init__(self, json: bool, records: bool = False) -> None:
         self._json = json
+        self._records = records
         self._lines: queue.Queue[tuple[str, TextIO] | None] = queue.Queue(_LINES_MAX)
         self._thread = threading.Thread(target=self._work, name="mesh-teller", daemon=True)
 
@@ -145,6 +153,9 @@ class Teller:
         """Write what the supervisor says."""
         if self._json:
             self._write(compact({"event": say.event, **say.facts, "text": say.text}), sys.stdout)
+        elif say.trouble and self._records:
+            facts = {"server" if name == "name" else name: value for name, value in say.facts.items()}
+            self._write(told("mesh.workers", logging.WARNING, say.text, event=say.event, **facts), sys.stderr)
         elif say.text:
             self._write(f"mesh: {printable(say.text)}" if say.trouble else printable(say.text), _stream(say.trouble))
 
@@ -153,6 +164,8 @@ class Teller:
         if self._json:
             event: dict[str, Any] = {"event": "output", "name": worker, "output": output, "line": line}
             self._write(compact(event), sys.stdout)
+        elif output == "stderr" and self._records:
+            self._write(passed_on(line, worker), sys.stderr)
         else:
             self._write(f"[{worker}] {line}", _stream(output == "stderr"))
 

@@ -67,6 +67,7 @@ class Setup(msgspec.Struct, frozen=True, tag=True, kw_only=True):
     """Seconds between two signs of life."""
     hang_s: float
     """Seconds without one after which the worker is killed."""
+    log_format: str = "text"
 
 
 class Activate(msgspec.Struct, frozen=True, tag=True):

@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 import pytest
 
+from mesh.cli import text as told
 from mesh.cli.text import compact, complain, has_bytes, milliseconds, pretty, printable, say
 
 
@@ -75,3 +76,14 @@ def test_a_complaint_is_one_line_on_standard_error(capsys: pytest.CaptureFixture
 
 def test_durations_have_three_digits_that_count() -> None:
     assert [milliseconds(seconds) for seconds in (0.0001234, 1.5, None)] == ["0.123 ms", "1.5e+03 ms", ""]
+
+
+def test_complaints_can_be_told_in_another_way(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(told, "_tell", None)
+    sentences: list[str] = []
+    told.complain_to(sentences.append)
+    told.complain("no such file")
+    assert sentences == ["no such file"]
+    assert capsys.readouterr().err == ""

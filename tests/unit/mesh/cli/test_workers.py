@@ -97,3 +97,16 @@ def test_an_output_that_nobody_reads_does_not_hold_a_supervisor_up(monkeypatch: 
             teller.pass_on("w-1", "stdout", str(number))
         read.set()
     assert 10_000 <= stuck.getvalue().count("\n") <= 10_010
+
+
+def test_with_records_all_of_standard_error_is_json(capsys: pytest.CaptureFixture[str]) -> None:
+    with Teller(json=False, records=True) as teller:
+        teller.say(Say("died", "w-1 was ended by SIGKILL", True, {"name": "w-1", "pid": 7}))
+        teller.say(Say("drained", "w-1 has drained and ended", False, {"name": "w-1", "pid": 7}))
+        teller.pass_on("w-1", "stdout", "hello")
+        teller.pass_on("w-1", "stderr", '{"message": "oh"}')
+    out, err = capsys.readouterr()
+    assert out == "w-1 has drained and ended\n[w-1] hello\n"
+    died, said = map(json.loads, err.splitlines())
+    assert (died["message"], died["event"], died["server"]) == ("w-1 was ended by SIGKILL", "died", "w-1")
+    assert said == {"message": "oh", "server": "w-1"}
