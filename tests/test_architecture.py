@@ -72,8 +72,15 @@ LAYERS = (
         Layer(f"mesh.spool.{name}", ("msgspec", "mesh.core.backoff", "mesh.spool.letters"), pure=True)
         for name in ["letters", "courier"]
     ),
+    *(
+        Layer(f"mesh.spool.listen.{name}", ("msgspec", "mesh.errors", "mesh.spool.listen.*"), pure=True)
+        for name in ["accounting", "entry", "framing", "syslog", "window"]
+    ),
+    Layer("mesh.spool.listen.attributes", ("mesh.errors", "mesh.spool.listen.*", "pyrad")),
+    Layer("mesh.spool.listen.*", (*_CORE, "mesh.io.link", "mesh.spool.listen.*")),
     Layer("mesh.spool.inbox", (*_CORE, "mesh.failure", "mesh.request", "mesh.service", "mesh.spool.*")),
-    Layer("mesh.spool.*", (*_CORE, "mesh.aio", "mesh.spool.*")),
+    Layer("mesh.spool.*", (*_CORE, "mesh.aio", "mesh.notify", "mesh.workers.actions", "mesh.spool.*")),
+    Layer("mesh.cli.warehouse", ("mesh", "mesh.cli.*", "mesh.spool.warehouse", "rich")),
     Layer("mesh.cli.*", (*_PUBLIC, "mesh.doctor.*", "mesh.gateway.*", "mesh.logs", "mesh.notify", "mesh.workers.*")),
     Layer("mesh.top.*", _PUBLIC),
     *(

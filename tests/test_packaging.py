@@ -37,6 +37,7 @@ def test_the_wheel_holds_the_two_packages_and_nothing_else(wheel: zipfile.Path) 
     modules = {path.relative_to(tree).as_posix() for path in tree.rglob("*.py")}
     assert {name for name in names if ".dist-info/" not in name} == modules | {
         "mesh/py.typed",
+        "mesh/spool/listen/dictionary.radius",
         "discovery/py.typed",
     }
 

@@ -402,7 +402,8 @@ class ServerLink:
         except zmq.ZMQError as error:
             kind = AddressInUse if error.errno == errno.EADDRINUSE else ConfigError
             raise kind(f"cannot bind {endpoint}: {_bind_problem(error)}") from None
-        self._ports.bound[int(endpoint.rpartition(":")[2])] = None
+        if endpoint.startswith("tcp:"):
+            self._ports.bound[int(endpoint.rpartition(":")[2])] = None
 
     def send(self, client: bytes, frames: Sequence[bytes]) -> Sent:
         """Send one message to a client; never blocks."""
