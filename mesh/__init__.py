@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from mesh.spool.aio import AsyncSpool
     from mesh.spool.inbox import Inbox
     from mesh.spool.record import SpoolRecord, SpoolStats
-    from mesh.spool.store import SpoolEntry
+    from mesh.spool.store import SpoolEntry, SpoolReport
     from mesh.spool.sync import Spool
     from mesh.sync import Client, Server, ServiceProxy
 
@@ -83,6 +83,7 @@ __all__ = [
     "SpoolError",
     "SpoolFull",
     "SpoolRecord",
+    "SpoolReport",
     "SpoolStats",
     "Status",
     "chosen_interfaces",

@@ -14,7 +14,7 @@ from mesh.errors import SpoolFull
 from mesh.spool.opening import Settings, opened, unopened
 from mesh.spool.quota import WhenFull
 from mesh.spool.record import SpoolStats
-from mesh.spool.store import SpoolEntry, Store
+from mesh.spool.store import SpoolEntry, SpoolReport, Store
 from mesh.spool.transaction import State
 from mesh.spool.waiting import AsyncChanges
 
@@ -190,6 +190,14 @@ class AsyncSpool:
         store = opened(self._store)
         keys = None if seqs is None else await asyncio.to_thread(store.keys, seqs)
         return await store.change_async(lambda transaction: transaction.purge(state, keys))
+
+    async def verify(self, progress: Callable[[int], None] = lambda records: None) -> SpoolReport:
+        """Look at every page and every record, save what can be saved of what is damaged, and return what was found.
+
+        Args:
+            progress: Told how many records were looked at, again and again, in whichever thread.
+        """
+        return await asyncio.to_thread(opened(self._store).verify, progress)
 
     async def close(self) -> None:
         """Stop delivering and let go of the file; a second time does nothing. What waits to put raises ClosedError."""

@@ -14,10 +14,24 @@ from pathlib import Path
 from mesh.errors import SpoolCorrupt, SpoolError
 from mesh.spool.counters import Counters
 
-__all__ = ["FILE", "SEQ_BITS", "connect", "create", "explain", "read_counters"]
+__all__ = [
+    "FILE",
+    "PAGE_OCTETS",
+    "SALVAGED",
+    "SEQ_BITS",
+    "check_counters",
+    "connect",
+    "create",
+    "create_in",
+    "explain",
+    "read_counters",
+    "sync_directory",
+]
 
 FILE = "spool.db"
 """The file's name in its directory."""
+SALVAGED = "salvaged.db"
+"""The name of a new file that is complete, and is to be put in the place of a damaged one."""
 VERSION = 1
 SEQ_BITS = 48
 _APPLICATION_ID = 0x73705231
@@ -27,8 +41,10 @@ _SCHEMA = (
     "CREATE TABLE ready(key INTEGER PRIMARY KEY, row BLOB NOT NULL)",
     "CREATE TABLE quarantine(key INTEGER PRIMARY KEY, row BLOB NOT NULL, why TEXT NOT NULL)",
 )
-_PAGE_OCTETS = 4096
+PAGE_OCTETS = 4096
 _CACHE_KIB = 8192
+_WAL_OCTETS = 8 << 20
+"""What a large transaction has made of the WAL is cut back to this."""
 _BUSY_S = 30.0
 """Only other programs than ours make us wait for SQLite's own lock, such as its shell."""
 
@@ -40,9 +56,10 @@ def _tagged(version: int) -> int:
 
 def create(path: Path, producer: bytes) -> None:
     """Make a file without records; it is on disk, but for its name in the directory."""
+    os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
     connection = sqlite3.connect(path, isolation_level=None)
     try:
-        connection.execute(f"PRAGMA page_size={_PAGE_OCTETS}")
+        connection.execute(f"PRAGMA page_size={PAGE_OCTETS}")
         connection.execute("PRAGMA synchronous=EXTRA")
         connection.execute(f"PRAGMA application_id={_APPLICATION_ID}")
         connection.execute(f"PRAGMA user_version={_tagged(VERSION)}")
@@ -54,6 +71,17 @@ def create(path: Path, producer: bytes) -> None:
         connection.execute("PRAGMA journal_mode=WAL")
     finally:
         connection.close()
+
+
+def create_in(directory: Path) -> None:
+    """Make the file of a spool: afterwards there is a complete one, or none."""
+    path = directory / FILE
+    fresh = path.with_name(f"{FILE}.new")
+    for leftover in directory.glob(f"{fresh.name}*"):
+        leftover.unlink()
+    create(fresh, os.urandom(16))
+    fresh.rename(path)
+    sync_directory(directory)
 
 
 def connect(directory: Path, *, writes: bool) -> sqlite3.Connection:
@@ -73,6 +101,7 @@ def connect(directory: Path, *, writes: bool) -> sqlite3.Connection:
             # What was delivered need not be wiped, and the page would have to be written for it.
             connection.execute("PRAGMA secure_delete=OFF")
             connection.execute(f"PRAGMA cache_size=-{_CACHE_KIB}")
+            connection.execute(f"PRAGMA journal_size_limit={_WAL_OCTETS}")
         else:
             connection.execute("PRAGMA query_only=ON")
         _check_form(directory, connection)
@@ -117,6 +146,22 @@ def read_counters(directory: Path, connection: sqlite3.Connection) -> Counters:
         raise SpoolCorrupt(f"{directory / FILE}: its counters are damaged", path=str(directory)) from None
 
 
+def check_counters(directory: Path, connection: sqlite3.Connection) -> None:
+    """Raise SpoolCorrupt unless there are as many records as were counted: then some have vanished from sight."""
+    connection.execute("BEGIN")
+    try:
+        counters = read_counters(directory, connection)
+        for table, counted in (("ready", counters.ready), ("quarantine", counters.quarantined)):
+            (found,) = connection.execute(f"SELECT count(*) FROM {table}").fetchone()
+            if found != counted:
+                raise SpoolCorrupt(
+                    f"{directory / FILE}: {counted} records should be in the table {table}, and {found} are",
+                    path=str(directory),
+                )
+    finally:
+        connection.execute("ROLLBACK")
+
+
 _DAMAGE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR, sqlite3.SQLITE_MISMATCH}
 """ERROR: a table or column is not there, so that no statement of ours can be prepared."""
 _REMEDIES = {
@@ -129,8 +174,10 @@ _REMEDIES = {
 }
 
 
-def explain(directory: Path, error: sqlite3.Error) -> SpoolError:
-    """Return what a complaint of SQLite means for the spool, with a remedy."""
+def explain(directory: Path, error: sqlite3.Error | SpoolError) -> SpoolError:
+    """Return what a complaint of SQLite means for the spool, with a remedy; one of ours is returned as it is."""
+    if isinstance(error, SpoolError):
+        return error
     code = getattr(error, "sqlite_errorcode", None)
     primary = code & 0xFF if code is not None else None
     if primary in _DAMAGE or (code is None and isinstance(error, sqlite3.OperationalError)):

@@ -20,12 +20,12 @@ import msgspec
 from mesh.errors import ClosedError, ForkedError, SpoolCorrupt, SpoolError
 from mesh.spool import schema
 from mesh.spool.commit import GroupCommit, Job
-from mesh.spool.locks import FileLock
+from mesh.spool.file import SpoolFile
 from mesh.spool.quota import Quota
 from mesh.spool.record import SpoolRecord, SpoolStats
 from mesh.spool.transaction import TABLES, State, Transaction, keys_of, octets_of
 
-__all__ = ["SpoolEntry", "Store"]
+__all__ = ["SpoolEntry", "SpoolReport", "Store"]
 
 R = TypeVar("R")
 _SEQ_MASK = (1 << schema.SEQ_BITS) - 1
@@ -44,6 +44,17 @@ class SpoolEntry(msgspec.Struct, frozen=True, gc=False):
     """Why it was set aside."""
     record: SpoolRecord | None
     """The record; None if it is damaged."""
+
+
+class SpoolReport(msgspec.Struct, frozen=True):
+    """What was found when everything was looked at."""
+
+    records: int
+    """Records that were looked at, waiting and in quarantine."""
+    repaired: str
+    """What was damaged in the file, so that another one was put in its place; empty if nothing was."""
+    damaged: dict[int, str]
+    """Records that are not what was put, by number, each with what is wrong. They are in quarantine."""
 
 
 class Store:
@@ -72,57 +83,19 @@ class Store:
         self._monotonic = monotonic
         self._process = os.getpid()
         self._closed = False
-        self.failure: SpoolError | None = None
-        """Why nothing is acknowledged any more until the spool is opened again."""
         self._listeners: list[Callable[[], None]] = []
         self._queues: dict[str, int] = {}
         self._reading = threading.Lock()
         self._commits: GroupCommit[Transaction] = GroupCommit(self._transact)
-        self._open()
+        self._file = SpoolFile(directory)
+        self.failure = self._file.failure
+        """Why nothing is acknowledged any more until the spool is opened again."""
+        self._damage: tuple[int, str] | None = None
+        """The number of the file that was found damaged, and what is damaged."""
         self._seen = self._data_version()
         self._looked = self._look()
 
     # Opening and closing
-
-    def _open(self) -> None:
-        directory = self.directory
-        try:
-            if not directory.is_dir():
-                directory.mkdir(mode=0o700)
-                schema.sync_directory(directory.parent)
-            self._write_lock = FileLock(directory, "write.lock")
-            self._presence = FileLock(directory, "open.lock")
-        except OSError as error:
-            raise SpoolError(
-                f"{directory} cannot be used as a spool ({error.strerror}); give a directory that can be written",
-                path=str(directory),
-            ) from None
-        try:
-            with self._write_lock:
-                # Only the first one looks whether everything is in order: what comes later is told by the one before.
-                self._presence.take_if_free()
-                self._connect()
-                self._presence.share()
-        except BaseException:
-            self._write_lock.close()
-            self._presence.close()
-            raise
-
-    def _connect(self) -> None:
-        path = self.directory / schema.FILE
-        try:
-            if not path.exists():
-                fresh = path.with_name(path.name + ".new")
-                for leftover in self.directory.glob(fresh.name + "*"):
-                    leftover.unlink()
-                schema.create(fresh, os.urandom(16))
-                fresh.rename(path)
-                schema.sync_directory(self.directory)
-            self._writer = schema.connect(self.directory, writes=True)
-            self._reader = schema.connect(self.directory, writes=False)
-            self._inode = path.stat().st_ino
-        except sqlite3.Error as error:
-            raise schema.explain(self.directory, error) from None
 
     def close(self) -> None:
         """Let go of the file; a second time does nothing. What waits in another thread raises ClosedError."""
@@ -133,10 +106,7 @@ class Store:
         self._tell()
         self._commits.close()
         with self._reading:
-            self._reader.close()
-        self._writer.close()
-        self._presence.close()
-        self._write_lock.close()
+            self._file.close()
 
     def check_process(self) -> None:
         """Raise ForkedError if this is a child of the process that opened it."""
@@ -193,8 +163,16 @@ class Store:
     def _transact(self, jobs: Sequence[Job[Transaction, Any]]) -> None:
         failure: SpoolError | None = None
         try:
-            with self._write_lock:
-                self._do(jobs)
+            with self._file.lock:
+                self._prepare()
+                try:
+                    self._do(jobs)
+                except (SpoolCorrupt, sqlite3.DatabaseError) as error:
+                    problem = schema.explain(self.directory, error)
+                    if not isinstance(problem, SpoolCorrupt):
+                        raise
+                    self._replace(lambda: self._file.repair(str(problem)))
+                    self._do(jobs)
         except sqlite3.Error as error:
             failure = schema.explain(self.directory, error)
             if self.failure is None:
@@ -211,14 +189,31 @@ class Store:
                 for job in jobs:
                     job.error = _again(failure)
 
+    def _prepare(self) -> None:
+        """Have the right file open: another process may have replaced it, or we are to."""
+        damage, self._damage = self._damage, None
+        if self._file.is_replaced():
+            self._replace(self._file.reopen)
+        elif damage is not None and damage[0] == self._file.number:
+            self._replace(lambda: self._file.repair(damage[1]))
+
+    def _replace(self, replace: Callable[[], None]) -> None:
+        with self._reading:
+            self._queues = {}
+            replace()
+
     def _do(self, jobs: Sequence[Job[Transaction, Any]]) -> None:
-        execute = self._writer.execute
+        writer = self._file.writer
+        execute = writer.execute
         try:
             execute("BEGIN IMMEDIATE")
-            transaction = Transaction(self.directory, self._writer, self._queues)
+            transaction = Transaction(self.directory, writer, self._queues)
             for job in jobs:
+                job.error = None
                 try:
                     job.result = job.work(transaction)
+                except SpoolCorrupt:
+                    raise
                 except SpoolError as error:
                     job.error = error
             if transaction.finish():
@@ -226,18 +221,30 @@ class Store:
                 self._queues |= transaction.found
                 self._tell()
         finally:
-            if self._writer.in_transaction:
+            if writer.in_transaction:
                 execute("ROLLBACK")
 
     # Looking
 
     def _read(self, look: Callable[[sqlite3.Connection], R]) -> R:
+        try:
+            if not self._file.is_replaced():
+                return self._read_once(look)
+        except SpoolCorrupt:
+            pass
+        self.change(lambda transaction: None)  # whoever has the turn to write opens the right file, or makes it
+        return self._read_once(look)
+
+    def _read_once(self, look: Callable[[sqlite3.Connection], R]) -> R:
         with self._reading:
             self.check_open()
             try:
-                return look(self._reader)
-            except sqlite3.Error as error:
-                raise schema.explain(self.directory, error) from None
+                return look(self._file.reader)
+            except (SpoolCorrupt, sqlite3.Error) as error:
+                problem = schema.explain(self.directory, error)
+                if isinstance(problem, SpoolCorrupt):
+                    self._damage = (self._file.number, str(problem))
+                raise problem from None
 
     def methods(self) -> list[str]:
         """Return the methods for which records wait."""
@@ -378,6 +385,33 @@ class Store:
     def ready(self) -> int:
         """Return how many records wait."""
         return self._read(lambda reader: schema.read_counters(self.directory, reader)).ready
+
+    def verify(self, progress: Callable[[int], None] = lambda records: None) -> SpoolReport:
+        """Look at every page and every record, save what can be saved of what is damaged, and return what was found.
+
+        Args:
+            progress: Told how many records were looked at, again and again.
+        """
+        repaired = self._file.check()
+        if repaired:
+            self._damage = (self._file.number, repaired)
+            self.change(lambda transaction: None)
+        checked = 0
+        damaged: dict[int, str] = {}
+        for table in TABLES.values():
+            after = -1
+            while rows := self._rows(table, after):
+                for key, row in rows:
+                    self._unpack(key, row, damaged)
+                after = rows[-1][0]
+                checked += len(rows)
+                progress(checked)
+        self.change(lambda transaction: transaction.quarantine(damaged))
+        return SpoolReport(checked, repaired, {key & _SEQ_MASK: why for key, why in damaged.items()})
+
+    def _rows(self, table: str, after: int) -> list[tuple[int, object]]:
+        query = f"SELECT key, row FROM {table} WHERE key > ? ORDER BY key LIMIT 1000"
+        return self._read(lambda reader: reader.execute(query, (after,)).fetchall())
 
     # Waiting
 

@@ -13,7 +13,7 @@ from mesh.errors import SpoolFull
 from mesh.spool.opening import Settings, opened, unopened
 from mesh.spool.quota import WhenFull
 from mesh.spool.record import SpoolStats
-from mesh.spool.store import SpoolEntry, Store
+from mesh.spool.store import SpoolEntry, SpoolReport, Store
 from mesh.spool.transaction import State
 from mesh.spool.waiting import Changes
 
@@ -188,6 +188,14 @@ class Spool:
         store = opened(self._store)
         keys = None if seqs is None else store.keys(seqs)
         return store.change(lambda transaction: transaction.purge(state, keys))
+
+    def verify(self, progress: Callable[[int], None] = lambda records: None) -> SpoolReport:
+        """Look at every page and every record, save what can be saved of what is damaged, and return what was found.
+
+        Args:
+            progress: Told how many records were looked at, again and again, in whichever thread.
+        """
+        return opened(self._store).verify(progress)
 
     def close(self) -> None:
         """Stop delivering and let go of the file; a second time does nothing. What waits to put raises ClosedError."""

@@ -66,6 +66,7 @@ class Transaction:
         """Add records; return their numbers. Raises SpoolFull."""
         counters = self.counters
         octets = octets_of(method, stream, bodies)
+        base = self.queue_of(method) << SEQ_BITS
         excess = quota.excess(counters, len(bodies), octets)
         if excess != (0, 0):
             if quota.when_full != "drop-oldest":
@@ -77,7 +78,6 @@ class Transaction:
                 )
             self._drop_oldest(*excess)
         first, producer = counters.next_seq, counters.producer
-        base = self.queue_of(method) << SEQ_BITS
         self._connection.executemany(
             "INSERT INTO ready VALUES (?, ?)",
             [

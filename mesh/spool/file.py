@@ -1,0 +1,176 @@
+"""The file of a spool while it is open: who may write, and what is done when it is damaged."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from pathlib import Path
+
+from mesh.errors import SpoolCorrupt, SpoolError
+from mesh.spool import schema
+from mesh.spool.locks import FileLock
+from mesh.spool.salvage import finish, salvage
+from mesh.spool.wal import INDEX_OCTETS, loss
+
+__all__ = ["SpoolFile"]
+
+
+class SpoolFile:
+    """Two connections to the file, one to write and one to read, and the locks that processes share.
+
+    The first process that opens a spool looks at all of the file: SQLite checks no checksums of its pages, and would
+    go on in a damaged one. What is damaged is replaced by what can be saved. Others that have it open notice that at
+    their next transaction, by the file's number.
+
+    Args:
+        directory: Made if it is not there, with a file.
+
+    Raises:
+        SpoolError: It cannot be opened; the sentence says why and what to do.
+    """
+
+    writer: sqlite3.Connection
+    """For whoever holds `lock`."""
+    reader: sqlite3.Connection
+    """For one thread at a time."""
+    number: int
+    """That of the file on its disk; 0 while none is open."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._path = directory / schema.FILE
+        self.failure: SpoolError | None = None
+        """Why nothing may be acknowledged although it is open."""
+        try:
+            if not directory.is_dir():
+                directory.mkdir(mode=0o700)
+                schema.sync_directory(directory.parent)
+            self.lock = FileLock(directory, "write.lock")
+            """Held while the file is written, and while it is replaced."""
+            self._presence = FileLock(directory, "open.lock")
+        except OSError as error:
+            raise SpoolError(
+                f"{directory} cannot be used as a spool ({error.strerror}); name a directory that can be written",
+                path=str(directory),
+            ) from None
+        try:
+            with self.lock:
+                if self._presence.take_if_free():
+                    self._open_first()
+                else:
+                    self._connect()
+                self._presence.share()
+        except BaseException:
+            self.lock.close()
+            self._presence.close()
+            raise
+
+    def is_replaced(self) -> bool:
+        """Return whether another file is in its place now."""
+        try:
+            return self._path.stat().st_ino != self.number
+        except OSError:
+            return True
+
+    def reopen(self) -> None:
+        """Open the file that is there now. The lock is held. Raises SpoolError."""
+        self._disconnect()
+        self._connect()
+
+    def repair(self, why: str) -> None:
+        """Put another file with all that can be saved in the place of this damaged one. The lock is held.
+
+        Args:
+            why: What is damaged, in words.
+
+        Raises:
+            SpoolError: That was not possible; nothing has changed.
+        """
+        self._disconnect()
+        salvage(self._directory, why)
+        self._connect()
+
+    def check(self) -> str:
+        """Look at all pages, through a connection of its own; return what is damaged in words, "" if nothing."""
+        try:
+            with contextlib.closing(schema.connect(self._directory, writes=False)) as connection:
+                problems = [text for (text,) in connection.execute("PRAGMA quick_check(3)").fetchall()]
+                schema.check_counters(self._directory, connection)
+        except (SpoolCorrupt, sqlite3.DatabaseError) as error:
+            problem = schema.explain(self._directory, error)
+            if not isinstance(problem, SpoolCorrupt):
+                raise problem from None
+            return str(problem)
+        return "" if problems == ["ok"] else f"{self._path} is damaged ({'; '.join(problems)})"
+
+    def close(self) -> None:
+        """Let go of it."""
+        self._disconnect()
+        self._presence.close()
+        self.lock.close()
+
+    def _open_first(self) -> None:
+        """Open it when nobody else has, and look whether it is in order."""
+        directory, path = self._directory, self._path
+        try:
+            finish(directory)
+            why = self._lost()
+            if not path.exists() and not why:
+                schema.create_in(directory)
+            if not why:
+                why = self.check()
+            if why:
+                salvage(directory, why)
+            self._connect()
+        except OSError as error:
+            raise SpoolError(
+                f"{path} cannot be opened ({error.strerror}): mend its permissions or its disk", path=str(directory)
+            ) from None
+        self._empty_wal()
+
+    def _lost(self) -> str:
+        """Return what SQLite would leave out although it was committed, in words; "" if nothing."""
+        name = str(self._path)
+        try:
+            with open(f"{name}-wal", "rb") as file:
+                log = file.read()
+        except FileNotFoundError:
+            return ""
+        if log and not self._path.exists():
+            return f"{name} is missing beside its WAL"
+        try:
+            with open(f"{name}-shm", "rb") as file:
+                index = file.read(INDEX_OCTETS)
+        except FileNotFoundError:
+            index = b""
+        problem = loss(log, index)
+        return f"{name}: {problem}" if problem else ""
+
+    def _empty_wal(self) -> None:
+        """Write all that the WAL has into the file, as far as nobody reads it, and empty it. The lock is held.
+
+        A process that ended because an fsync failed leaves frames that look written and are not: the kernel has let
+        go of them. They must not stand before those that will be acknowledged.
+        """
+        try:
+            self.writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        except sqlite3.Error as error:
+            self.failure = schema.explain(self._directory, error)
+
+    def _connect(self) -> None:
+        try:
+            self.writer = schema.connect(self._directory, writes=True)
+            try:
+                self.reader = schema.connect(self._directory, writes=False)
+            except BaseException:
+                self.writer.close()
+                raise
+            self.number = self._path.stat().st_ino
+        except sqlite3.Error as error:
+            raise schema.explain(self._directory, error) from None
+
+    def _disconnect(self) -> None:
+        self.number = 0
+        for connection in (getattr(self, "reader", None), getattr(self, "writer", None)):
+            if connection is not None:
+                connection.close()
