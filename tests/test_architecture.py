@@ -78,10 +78,16 @@ LAYERS = (
     ),
     Layer("mesh.spool.listen.attributes", ("mesh.errors", "mesh.spool.listen.*", "pyrad")),
     Layer("mesh.spool.listen.*", (*_CORE, "mesh.io.link", "mesh.spool.listen.*")),
-    Layer("mesh.spool.inbox", (*_CORE, "mesh.failure", "mesh.request", "mesh.service", "mesh.spool.*")),
+    *(
+        Layer(f"mesh.spool.{name}", (*_CORE, "mesh.failure", "mesh.request", "mesh.service", "mesh.spool.*"))
+        for name in ["inbox", "warehouse"]
+    ),
     Layer("mesh.spool.*", (*_CORE, "mesh.aio", "mesh.notify", "mesh.workers.actions", "mesh.spool.*")),
     Layer("mesh.cli.warehouse", ("mesh", "mesh.cli.*", "mesh.spool.warehouse", "rich")),
-    Layer("mesh.cli.*", (*_PUBLIC, "mesh.doctor.*", "mesh.gateway.*", "mesh.logs", "mesh.notify", "mesh.workers.*")),
+    Layer(
+        "mesh.cli.*",
+        (*_PUBLIC, "mesh.doctor.*", "mesh.gateway.*", "mesh.logs", "mesh.metrics", "mesh.notify", "mesh.workers.*"),
+    ),
     Layer("mesh.top.*", _PUBLIC),
     *(
         Layer(f"mesh.gateway.{name}", ("mesh", "msgspec", "mesh.gateway.*"), pure=True)
@@ -91,6 +97,8 @@ LAYERS = (
         "mesh.gateway.*",
         ("mesh", "msgspec", "mesh.gateway.*", *_MONITOR, "starlette", "uvicorn"),
     ),
+    Layer("mesh.metrics.labels", (), pure=True),
+    Layer("mesh.metrics.*", (*_CORE, "mesh.aio", "mesh.sync", "mesh.metrics.*", "prometheus_client")),
     Layer("mesh.*", (*_CORE, "mesh.*", "discovery.*")),
 )
 

@@ -34,6 +34,7 @@ from mesh.spool.record import SpoolRecord
 
 __all__ = ["Inbox"]
 
+R = TypeVar("R")
 _Handler = TypeVar("_Handler", bound=Callable[..., None])
 _Batch = Callable[[list[SpoolRecord], sqlite3.Connection], None]
 
@@ -81,6 +82,11 @@ class Inbox:
         """The file."""
         return self._ledger.path
 
+    @property
+    def mark(self) -> str:
+        """Eight hexadecimal digits that the file keeps: a name for the server that stays when it is started again."""
+        return self._ledger.mark
+
     @overload
     def method(self, handler: _Handler, /) -> _Handler: ...
     @overload
@@ -125,6 +131,17 @@ class Inbox:
     def counts(self) -> Counts:
         """Return what it has done since its file was made; from any thread. Raises SpoolError."""
         return self._ledger.counts()
+
+    def look(self, work: Callable[[sqlite3.Connection], R]) -> R:
+        """Return what this finds by a connection that only reads; from any thread. Raises SpoolError."""
+        return self._ledger.look(work)
+
+    def change(self, work: Callable[[sqlite3.Connection], R]) -> R:
+        """Do this in a transaction, together with batches that come; from any thread.
+
+        Raises RemoteError: it was not done.
+        """
+        return self._commits.do(lambda ledger: work(ledger.connection))
 
     def close(self) -> None:
         """Let go of the file. No server offers the service any more."""

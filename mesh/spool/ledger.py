@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import sqlite3
 import threading
 from collections.abc import Callable
@@ -20,7 +21,8 @@ R = TypeVar("R")
 _VERSION = 1
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS mesh_inbox (
-    version INTEGER NOT NULL, records INTEGER NOT NULL, duplicates INTEGER NOT NULL, refusals INTEGER NOT NULL
+    version INTEGER NOT NULL, mark TEXT NOT NULL, records INTEGER NOT NULL, duplicates INTEGER NOT NULL,
+    refusals INTEGER NOT NULL
 );
 CREATE TABLE IF NOT EXISTS mesh_inbox_received (
     producer BLOB NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL, PRIMARY KEY (producer, last)
@@ -135,15 +137,17 @@ class Ledger:
         try:
             for statement in filter(str.strip, _SCHEMA.split(";")):
                 execute(statement)
-            row = execute("SELECT version FROM mesh_inbox").fetchone()
-            if row is None:
-                execute("INSERT INTO mesh_inbox VALUES (?, 0, 0, 0)", (_VERSION,))
-            elif row[0] != _VERSION:
+            if execute("SELECT count(*) FROM mesh_inbox").fetchone() == (0,):
+                execute("INSERT INTO mesh_inbox VALUES (?, ?, 0, 0, 0)", (_VERSION, secrets.token_hex(4)))
+            row = execute("SELECT version, mark FROM mesh_inbox").fetchone()
+            if row[0] != _VERSION:
                 raise SpoolError(
                     f"{self.path} is the inbox of another version of this program (form {row[0]}; this one has "
                     f"{_VERSION}); use that version or a new file",
                     path=str(self.path),
                 )
+            self.mark: str = row[1]
+            """Eight digits that were drawn when the file was made."""
             execute("COMMIT")
         except BaseException:
             self.connection.rollback()
