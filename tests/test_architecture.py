@@ -86,7 +86,11 @@ LAYERS = (
     Layer("mesh.cli.warehouse", ("mesh", "mesh.cli.*", "mesh.spool.warehouse", "rich")),
     Layer(
         "mesh.cli.*",
-        (*_PUBLIC, "mesh.doctor.*", "mesh.gateway.*", "mesh.logs", "mesh.metrics", "mesh.notify", "mesh.workers.*"),
+        (
+            *_PUBLIC,
+            *("mesh.doctor.*", "mesh.gateway.*", "mesh.logs", "mesh.metrics", "mesh.notify", "mesh.spool.*"),
+            "mesh.workers.*",
+        ),
     ),
     Layer("mesh.top.*", _PUBLIC),
     *(

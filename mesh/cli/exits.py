@@ -14,6 +14,8 @@ from mesh import (
     Overloaded,
     RemoteError,
     RemoteProtocolError,
+    SpoolCorrupt,
+    SpoolFull,
 )
 
 __all__ = ["EPILOG", "Exit", "UsageError", "exit_code"]
@@ -51,8 +53,10 @@ _CODES: tuple[tuple[type[BaseException], Exit], ...] = (
     (NoServer, Exit.NO_SERVER),
     (CallTimeout, Exit.TIMEOUT),
     (Overloaded, Exit.OVERLOADED),
+    (SpoolFull, Exit.OVERLOADED),
     (OutcomeUnknown, Exit.OUTCOME_UNKNOWN),
     (RemoteProtocolError, Exit.UNREADABLE),
+    (SpoolCorrupt, Exit.UNREADABLE),
     (DiscoveryError, Exit.NETWORK),
 )
 
@@ -63,9 +67,9 @@ exit codes:
   2      the command line, a setting, an address or a name cannot be used
   3      no server that offers the method could be reached in time
   4      a server had the call, and no answer came in time; calls were left when drain --wait gave up
-  5      every server refused the call for want of room
+  5      every server refused the call for want of room; the spool is full
   6      the method must not run twice, and its server was lost
-  7      the answer could not be read
+  7      the answer, or the file of a spool, could not be read
   8      the network cannot be used for discovery
   9      a fault of this program
   65-80  the method failed: 64 + its gRPC status, such as 67 INVALID_ARGUMENT or 76 UNIMPLEMENTED

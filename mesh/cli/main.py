@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from discovery import DiscoveryError
 from mesh import MeshError
 from mesh.cli.exits import Exit, UsageError, exit_code
-from mesh.cli.parser import COMMANDS, TOP, command_parser, mesh_parser, unknown_command
+from mesh.cli.parser import COMMANDS, GROUPS, TOP, command_parser, group_parser, mesh_parser, unknown_command
 from mesh.cli.text import complain
 
 __all__ = ["main"]
@@ -45,6 +45,8 @@ def _run(words: list[str]) -> int:
     name = words[0] if words else ""
     if name == TOP.name:
         return _top(words[1:])
+    if name in GROUPS:
+        return _run_in_group(name, words[1:])
     if name in COMMANDS:
         command = COMMANDS[name]
         return command.run(command_parser(command).parse_intermixed_args(words[1:]))
@@ -60,6 +62,19 @@ def _run(words: list[str]) -> int:
     return Exit.USAGE
 
 
+def _run_in_group(group: str, words: list[str]) -> int:
+    name = words[0] if words else ""
+    if name in GROUPS[group]:
+        command = GROUPS[group][name]
+        return command.run(command_parser(command).parse_intermixed_args(words[1:]))
+    if name and not name.startswith("-"):
+        raise unknown_command(name, group)
+    parser = group_parser(group)
+    parser.parse_args(words)
+    parser.print_help(sys.stderr)
+    return Exit.USAGE
+
+
 def _top(words: list[str]) -> int:
     from mesh.top.app import run as top
 
@@ -69,7 +84,7 @@ def _top(words: list[str]) -> int:
 def _complete() -> int:
     import argcomplete
 
-    argcomplete.autocomplete(mesh_parser(described=os.environ.get("COMP_LINE", "").split()[1:2]))
+    argcomplete.autocomplete(mesh_parser(described=os.environ.get("COMP_LINE", "").split()[1:3]))
     return Exit.OK
 
 

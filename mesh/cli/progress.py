@@ -10,10 +10,11 @@ __all__ = ["progress"]
 
 
 @contextlib.contextmanager
-def progress(total: float) -> Iterator[Callable[[float, str], None]]:
+def progress(total: float | None) -> Iterator[Callable[[float, str], None]]:
     """Draw a bar while the block runs, if standard error is a terminal that can move its cursor.
 
-    The function that the block gets takes how much of `total` is done, and a few words.
+    The function that the block gets takes how much of `total` is done, and a few words. None: nobody knows how much
+    there is.
     """
     if not sys.stderr.isatty():
         yield lambda done, words: None
