@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from mesh import Service
+from mesh.cli.metrics import add_metrics_options, check_metrics_options, open_metrics
 from mesh.cli.options import add_log_option, add_mesh_options, interfaces_of
 from mesh.cli.text import compact, printable
 from mesh.notify import Notifier
@@ -42,6 +43,7 @@ def add_server_options(parser: argparse.ArgumentParser, name: str, as_json: str)
     add_mesh_options(parser)
     parser.add_argument("--json", action="store_true", help=as_json)
     add_log_option(parser)
+    add_metrics_options(parser)
 
 
 def serve(
@@ -65,6 +67,7 @@ def serve(
     """
     from mesh.cli.pulse import PulsingServer  # a supervisor, which serves nothing itself, needs none of this
 
+    check_metrics_options(args)
     server = PulsingServer(
         *services,
         bind=args.bind,
@@ -77,14 +80,20 @@ def serve(
         logs.server = server.name
     notifier = Notifier(os.environ)
     pause_s = min((s for s in (notifier.watchdog_s, every_s) if s is not None), default=None)
-    with StopSignals() as signals, server:
+    with StopSignals() as signals, open_metrics(args) as metrics, server:
+        if metrics is not None:
+            from mesh.metrics import ServerCollector
+
+            metrics.registry.register(ServerCollector(server))
         names = [service.name for service in services]
         if args.json:
             said = {"name": server.name, "peer_id": server.peer_id, "services": names, "endpoints": server.endpoints}
             said["methods"] = [method for service in services for method in service.methods]
+            if metrics is not None:
+                said["metrics"] = metrics.url
             print(compact(said), flush=True)
         else:
-            where = ", ".join(server.endpoints)
+            where = ", ".join(server.endpoints) + (f", metrics at {metrics.url}" if metrics is not None else "")
             print(f"serving {', '.join(names)} as {printable(server.name)} on {where}", flush=True)
         notifier.ready(f"serving {', '.join(names)}")
         while not signals.wait(pause_s):

@@ -16,6 +16,7 @@ from typing import Any, Self, TextIO
 
 from mesh import ConfigError
 from mesh.cli.exits import UsageError
+from mesh.cli.metrics import check_metrics_options, open_metrics
 from mesh.cli.options import interfaces_of, octets
 from mesh.cli.text import compact, complain, printable
 from mesh.logs import passed_on, told
@@ -102,6 +103,7 @@ def supervise(args: argparse.Namespace) -> int:
             f"--advertise {args.advertise} names one port, and each worker has another; give --bind a port as well, "
             f"and each worker adds the same number to both"
         )
+    check_metrics_options(args)
     interfaces = interfaces_of(args)
     try:
         policy = WorkerPolicy(count=args.workers, **given)
@@ -123,9 +125,16 @@ def supervise(args: argparse.Namespace) -> int:
         log_format=args.log_format,
     )
     notifier = Notifier(os.environ)
-    with Teller(args.json, args.log_format == "json") as teller:
+    with Teller(args.json, args.log_format == "json") as teller, open_metrics(args) as metrics:
         command = python("mesh.cli.worker")
-        finish = Supervisor(policy, command, setup, ports, teller.say, teller.pass_on, notifier).run()
+        supervisor = Supervisor(policy, command, setup, ports, teller.say, teller.pass_on, notifier)
+        if metrics is not None:
+            from mesh.metrics import FiguresCollector, SupervisorCollector
+
+            metrics.registry.register(FiguresCollector(supervisor.figures))
+            metrics.registry.register(SupervisorCollector(policy.count, supervisor.events))
+            teller.say(Say("metrics", f"metrics at {metrics.url}", False, {"url": metrics.url}))
+        finish = supervisor.run()
     notifier.close()
     if finish.sentence:
         complain(finish.sentence)

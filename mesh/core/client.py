@@ -73,6 +73,10 @@ class Counters:
     """How often a server was left aside because it failed while others succeeded."""
     retries_paid: int
     """Retries that were drawn from the budget."""
+    dials: int
+    """Connections that were tried."""
+    lost: int
+    """Connections that carried calls and were lost."""
     late_replies: int
     """Answers that nobody waited for any more."""
     garbage: int
@@ -179,6 +183,8 @@ class ClientCore:
             hedged=self._attempts.hedged,
             hedges_won=self._attempts.hedges_won,
             retries_paid=self._budget.spent,
+            dials=self._links.dials,
+            lost=self._links.lost,
             late_replies=calls.late,
             garbage=self._garbage,
             stray=self._stray,

@@ -78,6 +78,8 @@ class Links:
         self._warm_step_s = config.slow_start_s / 3.0
         self.late: bool = False
         """This Tick came so late that silence may be the client's own."""
+        self.lost: int = 0
+        """Connections that carried calls and were lost."""
         self.conns: dict[int, Connection] = {}
         """Every connection that is not gone, by id."""
         self._strangers: dict[Server, None] = {}
@@ -90,6 +92,11 @@ class Links:
         """The connection is gone; some of its calls may never have been written."""
         self.on_forgotten: Callable[[Server, float], None]
         """The process that the server was has ended, or may never be met again."""
+
+    @property
+    def dials(self) -> int:
+        """Connections that were tried."""
+        return self._conn_ids
 
     # -- what discovery says
 
@@ -487,6 +494,7 @@ class Links:
         if was is not State.CONNECTING and now - conn.dialled_at >= _STEADY_S:
             server.failures = 0
         if server.active is conn:
+            self.lost += 1
             server.active = None
             server.fell_silent = was is State.SUSPECT or was is State.DEAD
             server.dial_at = 0.0

@@ -6,6 +6,8 @@ from typing import TypeAlias
 
 import msgspec
 
+from mesh.core.figures import ServerFigures
+
 __all__ = [
     "Activate",
     "Beat",
@@ -16,11 +18,13 @@ __all__ = [
     "Doubts",
     "Drain",
     "Failed",
+    "Figures",
     "FromWorker",
     "Leaving",
     "Loaded",
     "Serving",
     "Setup",
+    "TellFigures",
     "ToWorker",
 ]
 
@@ -96,7 +100,14 @@ class Drain(msgspec.Struct, frozen=True, tag=True):
     """Stop advertising, finish what runs, and exit."""
 
 
-ToWorker: TypeAlias = Setup | Activate | Doubts | Bury | Drain
+class TellFigures(msgspec.Struct, frozen=True, tag=True):
+    """Answer with `Figures`."""
+
+    number: int
+    """Of the question."""
+
+
+ToWorker: TypeAlias = Setup | Activate | Doubts | Bury | Drain | TellFigures
 
 # -- from a worker
 
@@ -143,4 +154,12 @@ class Cleared(msgspec.Struct, frozen=True, tag=True):
     mark: str
 
 
-FromWorker: TypeAlias = Loaded | Failed | Serving | Beat | Leaving | Cleared
+class Figures(msgspec.Struct, frozen=True, tag=True):
+    """How it does."""
+
+    number: int
+    """Of the question."""
+    figures: ServerFigures
+
+
+FromWorker: TypeAlias = Loaded | Failed | Serving | Beat | Leaving | Cleared | Figures

@@ -6,17 +6,19 @@ import random
 import selectors
 import signal
 import time
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Mapping, Sequence
 
+from mesh.core.figures import ServerFigures
 from mesh.notify import Notifier
 from mesh.signals import SignalPipe
 from mesh.workers.actions import Action, Finish, Kill, Notify, Say, Spawn, Tell
 from mesh.workers.child import Child, Output
 from mesh.workers.events import Event, Heard, ReloadAsked, Spawned, SpawnFailed, StopAsked, Tick
-from mesh.workers.messages import Setup
+from mesh.workers.messages import Figures, Setup, TellFigures
 from mesh.workers.policy import WorkerPolicy
 from mesh.workers.supervisor import SupervisorCore
+from mesh.workers.survey import Survey
 
 __all__ = ["Supervisor"]
 
@@ -54,11 +56,22 @@ class Supervisor:
         self._selector = selectors.DefaultSelector()
         self._signals = SignalPipe(signal.SIGCHLD, signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
         self._finish: Finish | None = None
+        self._survey = Survey()
+        self._events: Counter[str] = Counter()
+
+    def figures(self) -> tuple[Sequence[ServerFigures], Sequence[str]]:
+        """Return how the workers do, and the names of those that do not say so within a second; in any other thread."""
+        return self._survey.ask()
+
+    def events(self) -> Mapping[str, int]:
+        """Return how often it has said what, in any thread."""
+        return dict(self._events)
 
     def run(self) -> Finish:
         """Supervise, and return how it ended. Main thread only."""
         with self._signals:
             self._selector.register(self._signals.descriptor, selectors.EVENT_READ)
+            self._selector.register(self._survey.descriptor, selectors.EVENT_READ, self._survey)
             try:
                 self._serve()
             finally:
@@ -84,6 +97,8 @@ class Supervisor:
             for key, _ in ready:
                 if isinstance(key.data, Output):
                     self._pass(key.data)
+                elif key.data is self._survey:
+                    self._ask_workers()
                 elif key.data is not None:
                     self._hear(key.data)
             self._look_at_signals()
@@ -95,10 +110,20 @@ class Supervisor:
     def _hear(self, number: int) -> None:
         line = self._children[number].line
         for message in line.receive():
-            self._handle(Heard(number, message))
+            if isinstance(message, Figures):
+                self._survey.answered(number, message.number, message.figures)
+            else:
+                self._handle(Heard(number, message))
         line.flush()
         if line.ended and line.descriptor in self._selector.get_map():
             self._selector.unregister(line.descriptor)  # its process dies, or has lost its mind and will be silent
+
+    def _ask_workers(self) -> None:
+        """Have those that serve say how they do."""
+        serving = self._core.serving()
+        number = self._survey.begin(serving)
+        for worker in serving:
+            self._children[worker].line.send(TellFigures(number))
 
     def _look_at_signals(self) -> None:
         for number in self._signals.read():
@@ -111,6 +136,7 @@ class Supervisor:
     def _bury(self, number: int) -> None:
         self._hear(number)
         child = self._children.pop(number)
+        self._survey.died(number)
         self._forget(child)
         self._handle(child.bury(number))
 
@@ -138,6 +164,7 @@ class Supervisor:
                 if number in self._children:
                     self._children[number].kill()
             case Say():
+                self._events[action.event] += 1
                 self._say(action)
             case Notify(state, status):
                 tell = {
@@ -171,4 +198,5 @@ class Supervisor:
             self._forget(child)
             child.bury(number)
         self._children.clear()
+        self._survey.close()
         self._selector.close()

@@ -133,6 +133,10 @@ class SupervisorCore:
         """Return whether any worker serves."""
         return any(process.stage is Stage.SERVING for process in self._live())
 
+    def serving(self) -> dict[int, str]:
+        """Return the names of the workers that serve, by number."""
+        return {process.number: process.label for process in self._live() if process.stage is Stage.SERVING}
+
     def label(self, number: int) -> str:
         """Return what to call a process."""
         process = self._processes.get(number)

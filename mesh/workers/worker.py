@@ -21,6 +21,7 @@ from typing import Any
 from discovery import Address, MdnsAdvertiser, Peer
 from mesh.core.actions import Notice
 from mesh.core.events import ReplyGiven
+from mesh.core.figures import ServerFigures
 from mesh.core.work import Work
 from mesh.hosting import ServerParts
 from mesh.io.hosts import ThreadHost
@@ -39,10 +40,12 @@ from mesh.workers.messages import (
     Doubts,
     Drain,
     Failed,
+    Figures,
     Leaving,
     Loaded,
     Serving,
     Setup,
+    TellFigures,
 )
 from mesh.workers.recorder import Recorder
 
@@ -75,6 +78,7 @@ class Worker:
         self._services: Sequence[Service] = ()
         self._host: ThreadHost | None = None
         self._advertiser: MdnsAdvertiser | None = None
+        self._figures: Callable[[], ServerFigures]
         self._drain_s = 0.0
         self._loaded = False
         self._leaving = False
@@ -83,6 +87,7 @@ class Worker:
             Doubts: self._on_doubts,
             Bury: self._on_bury,
             Drain: self._on_drain,
+            TellFigures: self._on_tell_figures,
         }
 
     def wait_for_setup(self) -> Setup:
@@ -132,6 +137,7 @@ class Worker:
         self._host = ThreadHost(
             parts.core(), link, runner, parts.config.limits, parts.threads(), _log_notice, self._gate
         )
+        self._figures = parts.figures
         self._drain_s = parts.config.drain_s
         self._advertiser = parts.advertise()
         self._line.send(Serving(parts.name, parts.peer_id, parts.endpoints))
@@ -148,6 +154,10 @@ class Worker:
 
     def _on_drain(self, message: Drain) -> None:
         self._leaving = True
+
+    def _on_tell_figures(self, message: TellFigures) -> None:
+        if self._host is not None:  # by the thread that serves: who does not answer hangs
+            self._host.soon(lambda: self._line.send(Figures(message.number, self._figures())))
 
     # -- the life of a worker
 
