@@ -82,7 +82,7 @@ LAYERS = (
         Layer(f"mesh.spool.{name}", (*_CORE, "mesh.failure", "mesh.request", "mesh.service", "mesh.spool.*"))
         for name in ["inbox", "warehouse"]
     ),
-    Layer("mesh.spool.*", (*_CORE, "mesh.aio", "mesh.notify", "mesh.workers.actions", "mesh.spool.*")),
+    Layer("mesh.spool.*", (*_CORE, "mesh.aio", "mesh.notify", "mesh.typed", "mesh.workers.actions", "mesh.spool.*")),
     Layer("mesh.cli.warehouse", ("mesh", "mesh.cli.*", "mesh.spool.warehouse", "rich")),
     Layer(
         "mesh.cli.*",

@@ -41,7 +41,7 @@ from mesh.spool.store import Store
 if TYPE_CHECKING:
     from mesh.aio import AsyncClient
 
-__all__ = ["DeferredCalls"]
+__all__ = ["Contract", "DeferredCalls"]
 
 _log = logging.getLogger("mesh")
 
@@ -72,6 +72,15 @@ class _Call(msgspec.Struct, frozen=True, array_like=True):
     expires_at: float | None
 
 
+class Contract(msgspec.Struct, frozen=True):
+    """What a deferred call has to know of its method."""
+
+    repeats: bool
+    """It may run again if it is unknown whether it has."""
+    raw: bool
+    """It answers with frames as they are; else with one value."""
+
+
 _pack = msgspec.msgpack.Encoder().encode
 _unpack = msgspec.msgpack.Decoder(_Call).decode
 
@@ -97,8 +106,7 @@ class DeferredCalls:
     Args:
         directory: A directory of its own, made if it is not there; one process at a time uses it.
         client: Makes the calls.
-        may_repeat: Tells whether the method of a name may run again if it is unknown whether it has. Raises NoServer
-            while nobody is there who knows.
+        look_up: Returns what is known of the method of a name. Raises NoServer while nobody is there who knows.
         calls_max: Calls that wait; one more raises SpoolFull.
         octets_max: Octets of them, and again of the outcomes that are kept.
         keep_s: Seconds for which outcomes are kept.
@@ -110,7 +118,7 @@ class DeferredCalls:
         self,
         directory: Path,
         client: AsyncClient,
-        may_repeat: Callable[[str], Awaitable[bool]],
+        look_up: Callable[[str], Awaitable[Contract]],
         *,
         calls_max: int = 100_000,
         octets_max: int = 1 << 30,
@@ -120,7 +128,7 @@ class DeferredCalls:
     ) -> None:
         self._directory = directory
         self._client = client
-        self._may_repeat = may_repeat
+        self._look_up = look_up
         self._quota = Quota(calls_max, octets_max, "reject")
         self._octets_max = octets_max
         self._keep_s = keep_s
@@ -268,7 +276,8 @@ class DeferredCalls:
             await self._end(opened, code=Status.DEADLINE_EXCEEDED.name, problem=text)
             return
         try:
-            if not await self._may_repeat(call.method):
+            contract = await self._look_up(call.method)
+            if not contract.repeats:
                 if name in self._begun:
                     await self._unknown(opened, "it had begun when the process that made it ended")
                     return
@@ -285,7 +294,7 @@ class DeferredCalls:
             opened.problem = error.message if isinstance(error, CallError) else str(error)
             await self._failed(opened, error)
         else:
-            await self._end(opened, frames=reply.frames, peer_id=reply.peer_id)
+            await self._end(opened, frames=reply.frames, raw=contract.raw, peer_id=reply.peer_id)
 
     async def _failed(self, opened: _Open, error: MeshError) -> None:
         """A try has come to nothing: end the call if another one could not do better."""

@@ -10,9 +10,11 @@ from typing import Any, Literal, TypeVar
 
 import msgspec
 
+from mesh.core.wire import pack_body
 from mesh.errors import SpoolError
 from mesh.spool.commit import GroupCommit, Job
 from mesh.spool.ledger import explain
+from mesh.typed import decode_result
 
 __all__ = ["CallState", "DeferredOutcome", "Outcomes"]
 
@@ -58,6 +60,13 @@ class DeferredOutcome(msgspec.Struct, frozen=True, kw_only=True):
     """The server that answered."""
     frames: list[bytes] = []
     """The answer."""
+    raw: bool = True
+    """Whether that is frames as they are; else `value` is what it says."""
+
+    @property
+    def value(self) -> Any:
+        """The result of a typed method. Raises RemoteProtocolError: it cannot be read."""
+        return decode_result(pack_body(self.frames))  # type: ignore[arg-type]
 
 
 _pack = msgspec.msgpack.Encoder().encode

@@ -21,7 +21,7 @@ from mesh.errors import (
     SpoolFull,
     Status,
 )
-from mesh.spool.deferred import DeferredCalls
+from mesh.spool.deferred import Contract, DeferredCalls
 from mesh.spool.outcomes import DeferredOutcome
 from tests.helpers import async_wait_until
 
@@ -45,8 +45,8 @@ class Mesh:
             raise does
         return SimpleNamespace(frames=does, peer_id="s1")
 
-    async def may_repeat(self, method: str) -> bool:
-        return self.repeats
+    async def look_up(self, method: str) -> Contract:
+        return Contract(self.repeats, raw=True)
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ def mesh() -> Mesh:
 
 def opened(directory: Path, mesh: Mesh, **settings: Any) -> DeferredCalls:
     client: Any = mesh
-    return DeferredCalls(directory, client, mesh.may_repeat, **settings)
+    return DeferredCalls(directory, client, mesh.look_up, **settings)
 
 
 async def ended(calls: DeferredCalls, name: str) -> DeferredOutcome:
