@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import sqlite3
 from pathlib import Path
 
 from mesh.errors import SpoolCorrupt, SpoolError
 from mesh.spool import schema
 from mesh.spool.locks import FileLock
-from mesh.spool.salvage import finish, salvage
-from mesh.spool.wal import INDEX_OCTETS, loss
+from mesh.spool.salvage import Tail, finish, graft, keep_wal, read_tail, salvage
+from mesh.spool.wal import INDEX_OCTETS, Loss, loss
 
 __all__ = ["SpoolFile"]
+
+_log = logging.getLogger("mesh.spool")
+_NOT_WHOLE = (
+    "%s: %s: the power was cut while it was written, then nothing that was acknowledged is in it, or it is damaged; "
+    "what is whole in it was kept, and so is the WAL, as %s"
+)
 
 
 class SpoolFile:
@@ -93,7 +100,7 @@ class SpoolFile:
     def check(self) -> str:
         """Look at all pages, through a connection of its own; return what is damaged in words, "" if nothing."""
         try:
-            with contextlib.closing(schema.connect(self._directory, writes=False)) as connection:
+            with contextlib.closing(schema.connect(self._directory, leaves=True)) as connection:
                 problems = [text for (text,) in connection.execute("PRAGMA quick_check(3)").fetchall()]
                 schema.check_counters(self._directory, connection)
         except (SpoolCorrupt, sqlite3.DatabaseError) as error:
@@ -114,37 +121,54 @@ class SpoolFile:
         directory, path = self._directory, self._path
         try:
             finish(directory)
-            why = self._lost()
-            if not path.exists() and not why:
-                schema.create_in(directory)
-            if not why:
+            lost = self._lost()
+            tail = None
+            if lost is not None and lost.certain:
+                why = f"{path}: {lost.why}"
+            else:
+                if lost is not None:
+                    tail = read_tail(directory, lost.frame)
+                    if not tail.whole:
+                        _log.warning(_NOT_WHOLE, path, lost.why, keep_wal(directory))
+                elif not path.exists():
+                    schema.create_in(directory)
                 why = self.check()
             if why:
                 salvage(directory, why)
             self._connect()
+            if tail is not None:
+                self._graft(tail)
         except OSError as error:
             raise SpoolError(
                 f"{path} cannot be opened ({error.strerror}): mend its permissions or its disk", path=str(directory)
             ) from None
         self._empty_wal()
 
-    def _lost(self) -> str:
-        """Return what SQLite would leave out although it was committed, in words; "" if nothing."""
-        name = str(self._path)
+    def _lost(self) -> Loss | None:
+        """Return what SQLite leaves out and may have been committed.
+
+        Nobody else has the files open, so that nobody loses a lock when one of them is closed here.
+        """
+        log = _content(f"{self._path}-wal")
+        if not self._path.exists():
+            return Loss("it is missing beside its WAL", True, 0) if log else None
+        before = _content(f"{self._path}-shm", INDEX_OCTETS)
         try:
-            with open(f"{name}-wal", "rb") as file:
-                log = file.read()
-        except FileNotFoundError:
-            return ""
-        if log and not self._path.exists():
-            return f"{name} is missing beside its WAL"
+            with contextlib.closing(schema.connect(self._directory, leaves=True)):
+                return loss(log, before, _content(f"{self._path}-shm", INDEX_OCTETS))
+        except (SpoolCorrupt, sqlite3.DatabaseError) as error:
+            problem = schema.explain(self._directory, error)
+            if not isinstance(problem, SpoolCorrupt):
+                raise problem from None
+            return Loss(str(problem), True, 0)
+
+    def _graft(self, tail: Tail) -> None:
         try:
-            with open(f"{name}-shm", "rb") as file:
-                index = file.read(INDEX_OCTETS)
-        except FileNotFoundError:
-            index = b""
-        problem = loss(log, index)
-        return f"{name}: {problem}" if problem else ""
+            added = graft(self._directory, self.writer, tail.records)
+        except sqlite3.Error as error:
+            self._disconnect()
+            raise schema.explain(self._directory, error) from None
+        _log.info("%s: %d records of a transaction that was cut short were kept", self._path, added)
 
     def _empty_wal(self) -> None:
         """Write all that the WAL has into the file, as far as nobody reads it, and empty it. The lock is held.
@@ -161,7 +185,7 @@ class SpoolFile:
         try:
             self.writer = schema.connect(self._directory, writes=True)
             try:
-                self.reader = schema.connect(self._directory, writes=False)
+                self.reader = schema.connect(self._directory)
             except BaseException:
                 self.writer.close()
                 raise
@@ -174,3 +198,12 @@ class SpoolFile:
         for connection in (getattr(self, "reader", None), getattr(self, "writer", None)):
             if connection is not None:
                 connection.close()
+
+
+def _content(name: str, octets: int = -1) -> bytes:
+    """Return what is in a file, or its first octets; nothing if it is not there."""
+    try:
+        with open(name, "rb") as file:
+            return file.read(octets)
+    except FileNotFoundError:
+        return b""

@@ -14,6 +14,7 @@ import contextlib
 import logging
 import mmap
 import os
+import shutil
 import sqlite3
 import struct
 import time
@@ -26,7 +27,7 @@ from mesh.spool import schema, wal
 from mesh.spool.counters import Counters
 from mesh.spool.record import HEAD_OCTETS, MAGIC, SpoolRecord
 
-__all__ = ["finish", "salvage"]
+__all__ = ["Tail", "finish", "graft", "keep_wal", "read_tail", "salvage"]
 
 _log = logging.getLogger("mesh.spool")
 
@@ -103,6 +104,67 @@ def finish(directory: Path) -> str:
     salvaged.rename(path)
     schema.sync_directory(directory)
     return f"{kept.name}.db"
+
+
+class Tail(NamedTuple):
+    """What is in the last transaction of a WAL that is not whole; it may have been acknowledged."""
+
+    records: Sequence[SpoolRecord]
+    whole: bool
+    """Whether no record in it is damaged."""
+
+
+def read_tail(directory: Path, first: int) -> Tail:
+    """Return the records of a WAL's frames from this one on."""
+    records: dict[tuple[bytes, int], SpoolRecord] = {}
+    whole = True
+    with _mapped(directory / schema.FILE) as file, _mapped(directory / f"{schema.FILE}-wal") as log:
+        for found in _Pages(file, log).records(first):
+            if found.record is None:
+                whole = False
+            else:
+                records[found.record.producer, found.record.seq] = found.record
+    return Tail(list(records.values()), whole)
+
+
+def keep_wal(directory: Path) -> str:
+    """Keep a copy of the WAL beside it; return its name."""
+    kept = directory / time.strftime("damaged-%Y%m%dT%H%M%SZ.db-wal", time.gmtime())
+    shutil.copyfile(directory / f"{schema.FILE}-wal", kept)
+    return kept.name
+
+
+def graft(directory: Path, connection: sqlite3.Connection, records: Sequence[SpoolRecord]) -> int:
+    """Add those of these records that are not there; return how many.
+
+    They keep their names; new ones get another producer's, for others may have been delivered already under the names
+    that would come next.
+    """
+    execute = connection.execute
+    execute("BEGIN IMMEDIATE")
+    try:
+        counters = schema.read_counters(directory, connection)
+        queues = {method: queue for queue, method in execute("SELECT id, method FROM queues")}
+        added = 0
+        for record in records:
+            queue = queues.get(record.method)
+            if queue is None:
+                queue = queues[record.method] = max(queues.values(), default=0) + 1
+                execute("INSERT INTO queues VALUES (?, ?)", (queue, record.method))
+            key, row = queue << schema.SEQ_BITS | record.seq, record.pack()
+            counters.next_seq = max(counters.next_seq, record.seq + 1)
+            if execute("SELECT 1 FROM quarantine WHERE key = ?", (key,)).fetchone() is None:
+                new = execute("INSERT OR IGNORE INTO ready VALUES (?, ?)", (key, row)).rowcount
+                counters.ready += new
+                counters.octets += new * len(row)
+                added += new
+        counters.producer = os.urandom(16)
+        execute("UPDATE counters SET row = ? WHERE id = 1", (counters.pack(),))
+        execute("COMMIT")
+    finally:
+        if connection.in_transaction:
+            execute("ROLLBACK")
+    return added
 
 
 def _fill(fresh: Path, found: Iterator[_Found]) -> tuple[int, int]:
@@ -222,12 +284,12 @@ class _Pages:
         for number, frame in enumerate(self._frames):
             self._images.setdefault(frame.page, []).append(number)
 
-    def records(self) -> Iterator[_Found]:
-        """Yield what looks like a record."""
-        for start in range(0, len(self._file), _PAGE):
+    def records(self, first: int | None = None) -> Iterator[_Found]:
+        """Yield what looks like a record, if a number is given only in frames from this one on."""
+        for start in range(0, len(self._file) if first is None else 0, _PAGE):
             current = start // _PAGE + 1 not in self._images
             yield from self._in_page(bytes(self._file[start : start + _PAGE]), len(self._frames), current)
-        for number, frame in enumerate(self._frames):
+        for number, frame in enumerate(self._frames[first:], first or 0):
             image = bytes(self._log[frame.at : frame.at + _PAGE])
             yield from self._in_page(image, number, self._images[frame.page][-1] == number)
 

@@ -84,11 +84,22 @@ def create_in(directory: Path) -> None:
     sync_directory(directory)
 
 
-def connect(directory: Path, *, writes: bool) -> sqlite3.Connection:
-    """Open the file. Raises SpoolError: it is of another version; SpoolCorrupt: it is damaged."""
+def connect(directory: Path, *, writes: bool = False, leaves: bool = False) -> sqlite3.Connection:
+    """Open the file.
+
+    Args:
+        directory: Where it is.
+        writes: Whether to write records; only what was committed to the disk counts then.
+        leaves: Whether to leave the WAL as it is at the end, even if nobody else has the file open.
+
+    Raises:
+        SpoolError: It is of another version, or another program's.
+        SpoolCorrupt: It is damaged.
+        sqlite3.Error: It cannot be opened.
+    """
     path = directory / FILE
     connection = sqlite3.connect(
-        f"{path.absolute().as_uri()}?mode=rw",
+        f"{path.absolute().as_uri()}?mode={'ro' if leaves else 'rw'}",
         uri=True,
         timeout=_BUSY_S,
         isolation_level=None,

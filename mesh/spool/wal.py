@@ -3,7 +3,9 @@
 SQLite takes the first frame whose checksum is wrong for the end of what was committed. That is right after a crash, as
 what follows was never acknowledged; it is wrong after a bit has changed, when what follows was. The index beside the
 WAL, as long as it is there, says how many frames were committed. Without it frames tell by their salts: those that were
-written since the WAL was last begun anew have the same ones as its header (sqlite.org/fileformat2.html, section 4).
+written since the WAL was last begun anew have the same ones as its header (sqlite.org/fileformat2.html, section 4). As
+a transaction begins only when the one before is on disk, a frame that is followed by one of a later transaction was.
+About the last transaction of all nobody can tell whether the power was cut while it was written or a bit has changed.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ import sys
 from collections.abc import Iterator
 from typing import NamedTuple
 
-__all__ = ["INDEX_OCTETS", "Frame", "frames", "loss"]
+__all__ = ["INDEX_OCTETS", "Frame", "Loss", "frames", "loss"]
 
 HEADER_OCTETS, FRAME_HEAD_OCTETS = 32, 24
 _HEADER = struct.Struct(">IIII8sII")
@@ -47,50 +49,59 @@ def frames(wal: bytes | memoryview, page_octets: int) -> Iterator[Frame]:
         yield Frame(page, size != 0, at + FRAME_HEAD_OCTETS)
 
 
-def loss(wal: bytes, index: bytes) -> str:
-    """Return what SQLite would leave out of this WAL although it was committed, in words; "" if nothing.
+class Loss(NamedTuple):
+    """What SQLite would leave out of a WAL."""
+
+    why: str
+    """What is damaged, in words."""
+    certain: bool
+    """Whether it was committed for sure; if not, it is the last transaction, which may never have been complete."""
+    frame: int
+    """The first one that would be left out, from 0."""
+
+
+def loss(wal: bytes, before: bytes, after: bytes) -> Loss | None:
+    """Return what SQLite leaves out of this WAL and may have been committed; None if there is no such thing.
 
     Args:
         wal: The file's content.
-        index: The first octets of the file with the suffix `-shm`; empty if there is none.
+        before: The index beside it (`-shm`), INDEX_OCTETS of it, as it was found; empty if there was none.
+        after: The same when SQLite has recovered, which says how far it came.
     """
     if len(wal) <= HEADER_OCTETS:
-        return ""
+        return None
     magic, _, page_octets, _, salts, *checksum = _HEADER.unpack_from(wal)
     order = "big" if magic & 1 else "little"
     if magic & ~1 != _MAGIC or _sum(wal[:24], order, (0, 0)) != tuple(checksum):
-        return "the header of its WAL is damaged"
+        return Loss("the header of its WAL is damaged", True, 0)
     step = FRAME_HEAD_OCTETS + page_octets
-    sums, sound = (checksum[0], checksum[1]), 0
-    alike: list[int] = []
-    """Frames behind the sound ones that were written in the same round."""
-    starts = range(HEADER_OCTETS, len(wal) - step + 1, step)
-    for number, at in enumerate(starts):
-        _, _, own_salts, *checksum = _FRAME.unpack_from(wal, at)
-        if sound == number:
-            after = _sum(wal[at : at + 8] + wal[at + FRAME_HEAD_OCTETS : at + step], order, sums)
-            if after == tuple(checksum):
-                if own_salts == salts:
-                    sums, sound = after, number + 1
-                    continue
-                alike.append(number)
-        if own_salts == salts:
-            alike.append(number)
-    committed = _committed(index, salts)
+    sound, sums = _committed(after, salts) or (0, (checksum[0], checksum[1]))
+    left_out, complete, later = False, False, False
+    for at in range(HEADER_OCTETS + sound * step, len(wal) - step + 1, step):
+        _, size, own_salts, *checksum = _FRAME.unpack_from(wal, at)
+        # The first one may be of this round and have damaged salts, which no checksum covers.
+        if own_salts == salts or (
+            at == HEADER_OCTETS + sound * step
+            and _sum(wal[at : at + 8] + wal[at + FRAME_HEAD_OCTETS : at + step], order, sums) == tuple(checksum)
+        ):
+            left_out, later = True, complete
+            complete = complete or size != 0
+    committed = _committed(before, salts)
     if committed is not None:
-        return f"{committed - sound} frames at the end of its WAL are damaged" if sound < committed else ""
-    return f"frame {sound + 1} of its WAL is damaged" if alike else ""
+        missing = committed[0] - sound
+        return Loss(f"{missing} frames of its WAL are damaged", True, sound) if missing > 0 else None
+    return Loss(f"frame {sound + 1} of its WAL is not whole", later, sound) if left_out else None
 
 
-def _committed(index: bytes, salts: bytes) -> int | None:
-    """Return how many frames the index says were committed; None if it does not belong to this WAL."""
+def _committed(index: bytes, salts: bytes) -> tuple[int, tuple[int, int]] | None:
+    """Return how many frames an index says were committed, and the sums so far; None if it is of another WAL."""
     size = _INDEX.size
     if len(index) < 2 * size or index[:size] != index[size : 2 * size]:
         return None
-    *_, last_frame, _, _, _, own_salts, first, second = _INDEX.unpack_from(index)
-    if own_salts != salts or _sum(index[: size - 8], sys.byteorder, (0, 0)) != (first, second):
+    *_, frames, _, first, second, own_salts, own_first, own_second = _INDEX.unpack_from(index)
+    if own_salts != salts or _sum(index[: size - 8], sys.byteorder, (0, 0)) != (own_first, own_second):
         return None
-    return int(last_frame)
+    return int(frames), (first, second)
 
 
 def _sum(octets: bytes, order: str, before: tuple[int, int]) -> tuple[int, int]:
