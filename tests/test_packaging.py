@@ -31,11 +31,12 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.Path:
     return zipfile.Path(built)
 
 
-def test_the_wheel_holds_the_two_packages_and_nothing_else(wheel: zipfile.Path) -> None:
+def test_the_wheel_holds_the_two_packages_with_the_page_and_nothing_else(wheel: zipfile.Path) -> None:
     names = {entry.filename for entry in wheel.root.infolist() if not entry.is_dir()}
     tree = Path(str(wheel.root.filename)).parent.parent
     modules = {path.relative_to(tree).as_posix() for path in tree.rglob("*.py")}
-    assert {name for name in names if ".dist-info/" not in name} == modules | {
+    page = {f"mesh/gateway/page/{name}" for name in ("index.html", "page.css", "page.js", "icon.svg")}
+    assert {name for name in names if ".dist-info/" not in name} == modules | page | {
         "mesh/py.typed",
         "mesh/spool/listen/dictionary.radius",
         "discovery/py.typed",

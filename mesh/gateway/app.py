@@ -1,0 +1,109 @@
+"""The application: every request is checked, calls go the short way, the rest through Starlette's routes."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import socket
+from collections.abc import AsyncIterator, Sequence
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute
+from starlette.types import Receive, Scope, Send
+
+from mesh import AsyncClient
+from mesh.gateway.calls import PREFIX, Calls
+from mesh.gateway.catalog import Catalog
+from mesh.gateway.exchange import Disconnected, respond_problem
+from mesh.gateway.guard import Guard
+from mesh.gateway.problem import Problem
+from mesh.gateway.settings import GatewaySettings
+from mesh.gateway.views import Views
+from mesh.gateway.watch import Watch
+
+__all__ = ["Gateway"]
+
+_log = logging.getLogger("mesh.gateway")
+_CODES = {404: "NOT_FOUND", 405: "UNIMPLEMENTED"}
+
+
+class Gateway:
+    """An ASGI application that answers HTTP from a mesh; `running` has to be entered around its use.
+
+    Args:
+        client: Makes the calls.
+        settings: Bounds, and whom it answers.
+        routes: Further ones, such as that of metrics.
+    """
+
+    def __init__(self, client: AsyncClient, settings: GatewaySettings, routes: Sequence[BaseRoute] = ()) -> None:
+        host = socket.gethostname()
+        self._guard = Guard(settings, host, f"{host}.local")
+        self._catalog = Catalog(client)
+        self._watch = Watch(client, settings.streams_max)
+        self._calls = Calls(client, self._catalog, settings)
+        self._views = Views(client, self._catalog, self._watch, settings)
+        handlers = {HTTPException: _refused, Problem: _problem}
+        self._others = Starlette(routes=[*self._views.routes(), *routes], exception_handlers=handlers)
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Follow the servers as long as the block lasts."""
+        following = asyncio.create_task(self._catalog.keep())
+        try:
+            yield
+        finally:
+            following.cancel()
+            await asyncio.gather(following, return_exceptions=True)
+
+    def stop(self) -> None:
+        """Be ready no more, and end the streams, which would last for ever."""
+        self._views.stopping = True
+        self._watch.stop()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        connection = scope.get("mesh.connection")
+        if connection is not None:  # uvicorn tells of a caller who is gone; a call has no time to ask
+            connection.caller = asyncio.current_task()
+        path = scope["path"]
+        headers = dict(scope["headers"])
+        try:
+            self._guard.check(path, headers, (scope.get("server") or ("",))[0])
+            if path.startswith(PREFIX):
+                await self._calls(scope, headers, receive, send)
+            else:
+                await self._others(scope, receive, send)
+        except Problem as problem:
+            await respond_problem(send, problem)
+        except Disconnected:
+            pass
+        except asyncio.CancelledError:
+            if connection is None or not connection.transport.is_closing():
+                text = "the gateway stops, and could not wait for the answer any longer"
+                await respond_problem(send, Problem(503, text, "UNAVAILABLE"))
+        except Exception:
+            _log.exception("a fault of the gateway at %s %s", scope["method"], path)
+            text = "a fault of the gateway; its log says where, please report it"
+            await respond_problem(send, Problem(500, text, "INTERNAL"))
+
+
+async def _problem(request: Request, error: Exception) -> Response:
+    """Answer what a view refused."""
+    assert isinstance(error, Problem)
+    body = error.body()
+    return Response(body, error.status, {name.decode(): value.decode() for name, value in error.headers(body)})
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    """Answer what Starlette refused: a path that there is not, or a verb that it does not take."""
+    assert isinstance(error, HTTPException)
+    what = f"there is no {request.url.path}; see /openapi.json"
+    if error.status_code == 405:
+        what = f"{request.url.path} does not take {request.method}"
+    code = _CODES.get(error.status_code, "INVALID_ARGUMENT")
+    return await _problem(request, Problem(error.status_code, what, code, error.headers))

@@ -1,0 +1,253 @@
+"""A connection of a caller, within bounds: what uvicorn leaves open is closed here.
+
+uvicorn waits for ever for a head that does not come, and for a body; takes heads of any length; refuses newcomers
+when there are too many connections. Here whoever keeps the gateway waiting is bounded in time, and when there are too
+many, the one goes that has kept it waiting longest. So a crowd that says nothing cannot keep out those who do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from mesh.gateway.problem import Problem
+from mesh.gateway.settings import GatewaySettings
+
+__all__ = ["Connection", "Crowd"]
+
+_SWEEP_S = 1.0
+_LINGER_S = 2.0
+"""How long a connection is read on after a refusal: closed at once, the caller might lose what it was told."""
+_URL_MAX = 8192
+_INTERIM = b"HTTP/1.1 100 "
+
+
+class Crowd:
+    """All connections of a gateway; `keep` has to run.
+
+    Args:
+        settings: Bounds.
+    """
+
+    def __init__(self, settings: GatewaySettings) -> None:
+        self.settings = settings
+        """Bounds."""
+        self.count = 0
+        """Connections that are open."""
+        self._waited_for: OrderedDict[Connection, None] = OrderedDict()
+        """Those that the gateway waits for, the longest first; it works for the others."""
+
+    def enter(self, connection: Connection) -> None:
+        """Take a new connection in, and if there are too many show one out."""
+        self.count += 1
+        self.wait_for(connection)
+        if self.count > self.settings.connections_max:
+            self._show_out(next(iter(self._waited_for)))
+
+    def leave(self, connection: Connection) -> None:
+        """Forget a connection that was closed."""
+        self.count -= 1
+        self._waited_for.pop(connection, None)
+
+    def wait_for(self, connection: Connection) -> None:
+        """The gateway waits for this connection, from now on."""
+        connection.waited_since = connection.loop.time()
+        self._waited_for[connection] = None
+        self._waited_for.move_to_end(connection)
+
+    def work_for(self, connection: Connection) -> None:
+        """The gateway works for this connection."""
+        self._waited_for.pop(connection, None)
+
+    async def keep(self) -> None:
+        """Close connections whose time is over, until cancelled."""
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(_SWEEP_S)
+            now = loop.time()
+            for connection in list(self._waited_for):
+                if now - connection.waited_since >= connection.patience_s:
+                    self._show_out(connection)
+
+    def _show_out(self, connection: Connection) -> None:
+        self._waited_for.pop(connection, None)
+        connection.show_out()
+
+
+class _Writer:
+    """Where responses are written to: head and body leave together, which costs one system call instead of two."""
+
+    __slots__ = ("_begun", "_held", "_transport", "is_closing")
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self._begun = False
+        self._held = b""
+        self.is_closing = transport.is_closing
+
+    def write(self, data: bytes) -> None:
+        """Write on; the first piece of a response waits for the next one."""
+        if not self._begun and not data.startswith(_INTERIM):
+            self._begun, self._held = True, data
+            return
+        if self._held:
+            data, self._held = self._held + data, b""
+        self._transport.write(data)
+
+    def flush(self) -> None:
+        """The response is complete."""
+        if self._held:
+            self._transport.write(self._held)
+        self._begun, self._held = False, b""
+
+    def close(self) -> None:
+        """Close the connection when all is written."""
+        self.flush()
+        self._transport.close()
+
+
+class Connection(HttpToolsProtocol):
+    """One connection. Its parser calls what begins with `on_`, in the order of the request."""
+
+    def __init__(self, crowd: Crowd, **given: Any) -> None:
+        super().__init__(**given)
+        self.waited_since = 0.0
+        """Since when the gateway waits for it, by the clock of the loop."""
+        self.caller: asyncio.Task[Any] | None = None
+        """Who is to be cancelled when the connection is lost."""
+        self._crowd = crowd
+        self._limits = crowd.settings
+        self._writer: _Writer
+        self._in_head = True
+        self._in_body = False
+        self._head_octets = 0
+        self._complaint: Problem | None = None
+        self._refusal: Problem | None = None
+        self._stalled: asyncio.TimerHandle | None = None
+
+    @property
+    def patience_s(self) -> float:
+        """Seconds that the gateway waits for what comes next."""
+        if self._refusal is not None:
+            return _LINGER_S
+        if self._in_body:
+            return self._limits.body_timeout_s
+        idle = self._is_kept and not self._head_octets
+        return self._limits.idle_timeout_s if idle else self._limits.head_timeout_s
+
+    @property
+    def _is_kept(self) -> bool:
+        """Whether the response to its last request was written; False before its first one."""
+        return self.cycle is not None and self.cycle.response_complete
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Begin."""
+        super().connection_made(transport)
+        self._writer = _Writer(transport)
+        self._crowd.enter(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """End, and cancel the call that nobody waits for any more."""
+        self._crowd.leave(self)
+        self._resume()
+        super().connection_lost(exc)
+        if self.caller is not None:
+            self.caller.cancel()
+
+    def data_received(self, data: bytes) -> None:
+        """Read on."""
+        if self._refusal is not None:
+            return
+        if self._in_head:
+            if self._head_octets == 0 and self._is_kept:
+                self._crowd.wait_for(self)  # the head of the next request has a time of its own
+            self._head_octets += len(data)
+        super().data_received(data)
+        if self._in_head and self._head_octets > self._limits.head_max and self._refusal is None:
+            self._refuse(_head_too_long(self._limits))
+
+    def on_message_begin(self) -> None:
+        """A head begins."""
+        super().on_message_begin()
+        self._head_octets = self._head_octets or 1
+        self.scope["mesh.connection"] = self  # type: ignore[typeddict-unknown-key]
+
+    def on_headers_complete(self) -> None:
+        """The head is complete. Raises Problem, at which the parser gives up."""
+        limits = self._limits
+        octets = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
+        if len(self.url) > _URL_MAX:
+            self._complaint = Problem(414, f"the URL has more than {_URL_MAX} octets; use POST", "INVALID_ARGUMENT")
+        elif octets > limits.head_max or len(self.headers) > limits.headers_max:
+            self._complaint = _head_too_long(limits)
+        if self._complaint is not None:
+            raise self._complaint
+        self._in_head, self._in_body, self._head_octets = False, True, 0
+        super().on_headers_complete()
+        self.cycle.transport = self._writer  # type: ignore[assignment]
+
+    def on_message_complete(self) -> None:
+        """The body is complete."""
+        super().on_message_complete()
+        self._in_head, self._in_body = True, False
+        if not self.cycle.response_complete:
+            self._crowd.work_for(self)
+
+    def on_response_complete(self) -> None:
+        """The response is written."""
+        self.caller = None
+        self._writer.flush()
+        if not self.pipeline:
+            self._crowd.wait_for(self)
+        super().on_response_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        """Tell why the parser gave up: because of a bound, or because it is no HTTP."""
+        self._refuse(self._complaint or Problem(400, "this is no request of HTTP/1.1", "INVALID_ARGUMENT"))
+
+    def pause_writing(self) -> None:
+        """The caller does not read."""
+        super().pause_writing()
+        self._stalled = self.loop.call_later(self._limits.write_timeout_s, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """The caller reads again."""
+        super().resume_writing()
+        self._resume()
+
+    def show_out(self) -> None:
+        """Close it, for it kept the gateway waiting, and say so if it owes a request."""
+        if self._refusal is None and (self._head_octets or not self._is_kept):
+            self._write(Problem(408, "the request did not come in time; send it at once", "DEADLINE_EXCEEDED"))
+        self.transport.close()
+
+    def _resume(self) -> None:
+        if self._stalled is not None:
+            self._stalled.cancel()
+            self._stalled = None
+
+    def _refuse(self, problem: Problem) -> None:
+        """Tell a caller whose request cannot be read on, and close soon."""
+        self._refusal = problem
+        self._crowd.wait_for(self)
+        self._write(problem)
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        else:
+            self.transport.close()
+
+    def _write(self, problem: Problem) -> None:
+        if self.cycle is not None and self.cycle.response_started and not self.cycle.response_complete:
+            return  # it would stand in the midst of another response
+        body = problem.body()
+        head = [STATUS_LINE[problem.status], b"connection: close\r\n"]
+        head += [name + b": " + value + b"\r\n" for name, value in problem.headers(body)]
+        self.transport.write(b"".join([*head, b"\r\n", body]))
+
+
+def _head_too_long(limits: GatewaySettings) -> Problem:
+    most = f"{limits.head_max} octets, or more than {limits.headers_max} fields"
+    return Problem(431, f"the head of the request has more than {most}; send fewer headers", "RESOURCE_EXHAUSTED")

@@ -1,0 +1,132 @@
+"""uvicorn around the application: it listens before anything else, and stops when it is told to."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import resource
+import socket
+import ssl
+from collections.abc import AsyncIterator, Iterator, Sequence
+from typing import Any, cast
+
+import uvicorn
+from starlette.routing import BaseRoute
+
+from mesh import AsyncClient, ConfigError
+from mesh.gateway.app import Gateway
+from mesh.gateway.connection import Connection, Crowd
+from mesh.gateway.settings import GatewaySettings
+
+__all__ = ["bind", "serve"]
+
+_BACKLOG = 1024
+"""Connections that the kernel keeps until they are taken."""
+_DESCRIPTORS_SPARED = 256
+"""For the sockets of the mesh and the files of the program."""
+
+
+class _Server(uvicorn.Server):
+    """Leaves signals to its caller: uvicorn raises them once more at the end, and the exit code would be theirs."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Catch none."""
+        yield
+
+
+def bind(settings: GatewaySettings) -> socket.socket:
+    """Return a listening socket. Raises ConfigError: the port is in use, the address is not of this host."""
+    try:
+        found = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, kind, protocol, _, address = found[0]
+        # With the protocol named, which create_server() leaves open: asyncio sends at once (TCP_NODELAY) only then.
+        listening = socket.socket(family, kind, protocol)
+    except OSError as error:
+        raise _cannot_listen(settings, error) from None
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(address)
+        listening.listen(_BACKLOG)
+    except OSError as error:
+        listening.close()
+        raise _cannot_listen(settings, error) from None
+    return listening
+
+
+def _cannot_listen(settings: GatewaySettings, error: OSError) -> ConfigError:
+    return ConfigError(
+        f"cannot listen on {settings.host} port {settings.port}: {error.strerror}; "
+        "give another address or port with --listen"
+    )
+
+
+@contextlib.asynccontextmanager
+async def serve(
+    client: AsyncClient, settings: GatewaySettings, listening: socket.socket, routes: Sequence[BaseRoute] = ()
+) -> AsyncIterator[None]:
+    """Answer requests as long as the block lasts; at its end finish those under way.
+
+    Args:
+        client: Makes the calls; stays the caller's.
+        settings: Bounds, and whom it answers.
+        listening: From `bind`.
+        routes: Further ones, such as that of metrics.
+
+    Raises:
+        ConfigError: A certificate or key cannot be used, or this process may have too few connections.
+    """
+    crowd = Crowd(settings)
+    gateway = Gateway(client, settings, routes)
+    server = _Server(_config(gateway, crowd, settings))
+    _check_descriptors(settings)
+    async with gateway.running():
+        sweeping = asyncio.create_task(crowd.keep())
+        serving = asyncio.create_task(server.serve([listening]))
+        try:
+            yield
+        finally:
+            gateway.stop()
+            server.should_exit = True
+            await serving
+            sweeping.cancel()
+            await asyncio.gather(sweeping, return_exceptions=True)
+
+
+def _config(gateway: Gateway, crowd: Crowd, settings: GatewaySettings) -> uvicorn.Config:
+    config = uvicorn.Config(
+        gateway,
+        http=cast(Any, functools.partial(Connection, crowd)),
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        backlog=_BACKLOG,
+        timeout_keep_alive=int(settings.idle_timeout_s),
+        timeout_graceful_shutdown=max(1, int(settings.drain_s)),
+        ssl_certfile=settings.certificate or None,
+        ssl_keyfile=settings.certificate_key or None,
+        ssl_ca_certs=settings.client_authority or None,
+        ssl_cert_reqs=ssl.CERT_REQUIRED if settings.client_authority else ssl.CERT_NONE,
+    )
+    try:
+        config.load()
+    except (OSError, ssl.SSLError) as error:
+        files = [settings.certificate, settings.certificate_key, settings.client_authority]
+        raise ConfigError(
+            f"{', '.join(filter(None, files))}: {error.strerror or error}; give certificates and their key in PEM"
+        ) from None
+    return config
+
+
+def _check_descriptors(settings: GatewaySettings) -> None:
+    """Raise ConfigError if this process may have fewer files and sockets than the gateway connections."""
+    allowed, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if allowed != resource.RLIM_INFINITY and allowed < settings.connections_max + _DESCRIPTORS_SPARED:
+        raise ConfigError(
+            f"this process may have {allowed} files and sockets open, too few for {settings.connections_max} "
+            "connections; raise the limit (ulimit -n, in systemd LimitNOFILE=) or give fewer with --max-connections"
+        )
