@@ -102,6 +102,7 @@ LAYERS = (
         ("mesh", "msgspec", "mesh.gateway.*", *_MONITOR, "starlette", "uvicorn"),
     ),
     Layer("mesh.metrics.labels", (), pure=True),
+    Layer("mesh.tracing.*", (*_CORE, "mesh.instruments", "mesh.io.serving", "mesh.tracing.*", "opentelemetry")),
     Layer("mesh.metrics.*", (*_CORE, "mesh.aio", "mesh.sync", "mesh.metrics.*", "prometheus_client")),
     Layer("mesh.*", (*_CORE, "mesh.*", "discovery.*")),
 )
