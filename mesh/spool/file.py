@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import sqlite3
+import time
 from pathlib import Path
 
 from mesh.errors import SpoolCorrupt, SpoolError
@@ -15,6 +17,9 @@ from mesh.spool.wal import INDEX_OCTETS, Loss, loss
 
 __all__ = ["SpoolFile"]
 
+_RESERVE_OCTETS = 8 << 20
+"""More than the WAL has before it is written into the file, which needs as much room again."""
+_FEW_OCTETS, _MANY_OCTETS, _SHRINK_PAUSE_S = 4 << 20, 64 << 20, 10.0
 _log = logging.getLogger("mesh.spool")
 _NOT_WHOLE = (
     "%s: %s: the power was cut while it was written, then nothing that was acknowledged is in it, or it is damaged; "
@@ -46,6 +51,10 @@ class SpoolFile:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._path = directory / schema.FILE
+        self._name = str(self._path)
+        self._reserve = directory / "reserve"
+        self._octets = 0
+        self._shrink_at = 0.0
         self.failure: SpoolError | None = None
         """Why nothing may be acknowledged although it is open."""
         try:
@@ -66,6 +75,7 @@ class SpoolFile:
                     self._open_first()
                 else:
                     self._connect()
+                self._keep_reserve()
                 self._presence.share()
         except BaseException:
             self.lock.close()
@@ -75,9 +85,28 @@ class SpoolFile:
     def is_replaced(self) -> bool:
         """Return whether another file is in its place now."""
         try:
-            return self._path.stat().st_ino != self.number
+            found = os.stat(self._name)
         except OSError:
             return True
+        self._octets = found.st_size
+        return found.st_ino != self.number
+
+    def shrink(self, octets: int) -> None:
+        """Give the disk back what a backlog has taken, once few octets of records are left. The lock is held.
+
+        Pages that are free are used again; but a file that is nearly empty is quickly written anew.
+        """
+        now = time.monotonic()
+        if octets > _FEW_OCTETS or self._octets < _MANY_OCTETS or now < self._shrink_at:
+            return
+        self._shrink_at = now + _SHRINK_PAUSE_S  # a reader may keep the old pages a little longer
+        with contextlib.suppress(sqlite3.Error):
+            self.writer.execute("VACUUM")
+            self.writer.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+
+    def give_reserve(self) -> None:
+        """Let the disk have the room that was kept, so that what is delivered can still be removed."""
+        self._reserve.unlink(missing_ok=True)
 
     def reopen(self) -> None:
         """Open the file that is there now. The lock is held. Raises SpoolError."""
@@ -138,6 +167,8 @@ class SpoolFile:
             self._connect()
             if tail is not None:
                 self._graft(tail)
+        except sqlite3.Error as error:
+            raise schema.explain(directory, error) from None
         except OSError as error:
             raise SpoolError(
                 f"{path} cannot be opened ({error.strerror}): mend its permissions or its disk", path=str(directory)
@@ -181,6 +212,21 @@ class SpoolFile:
         except sqlite3.Error as error:
             self.failure = schema.explain(self._directory, error)
 
+    def _keep_reserve(self) -> None:
+        """Take room on the disk that is given back when it is full."""
+        if self.failure is not None or _size(self._reserve) == _RESERVE_OCTETS:
+            return
+        try:
+            with self._reserve.open("wb") as file:
+                os.posix_fallocate(file.fileno(), 0, _RESERVE_OCTETS)
+        except OSError as error:
+            self.give_reserve()
+            self.failure = SpoolError(
+                f"{self._directory}: {error.strerror}: less than {_RESERVE_OCTETS >> 20} MiB are free there; make room "
+                "on the disk, then open the spool again",
+                path=str(self._directory),
+            )
+
     def _connect(self) -> None:
         try:
             self.writer = schema.connect(self._directory, writes=True)
@@ -198,6 +244,13 @@ class SpoolFile:
         for connection in (getattr(self, "reader", None), getattr(self, "writer", None)):
             if connection is not None:
                 connection.close()
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 def _content(name: str, octets: int = -1) -> bytes:

@@ -113,6 +113,7 @@ def connect(directory: Path, *, writes: bool = False, leaves: bool = False) -> s
             connection.execute("PRAGMA secure_delete=OFF")
             connection.execute(f"PRAGMA cache_size=-{_CACHE_KIB}")
             connection.execute(f"PRAGMA journal_size_limit={_WAL_OCTETS}")
+            connection.execute("PRAGMA temp_store=MEMORY")
         else:
             connection.execute("PRAGMA query_only=ON")
         _check_form(directory, connection)

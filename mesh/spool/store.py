@@ -177,6 +177,7 @@ class Store:
             failure = schema.explain(self.directory, error)
             if self.failure is None:
                 self.failure = failure
+                self._file.give_reserve()
         except SpoolError as error:
             failure = error
         except BaseException:
@@ -220,6 +221,7 @@ class Store:
                 execute("COMMIT")
                 self._queues |= transaction.found
                 self._tell()
+                self._file.shrink(transaction.counters.octets)
         finally:
             if writer.in_transaction:
                 execute("ROLLBACK")
