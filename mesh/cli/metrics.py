@@ -46,7 +46,7 @@ def check_metrics_options(args: argparse.Namespace) -> None:
             f"give 127.0.0.1:{port}, or --metrics-public if that is wanted"
         )
     try:
-        import prometheus_client  # noqa: F401  # without it there is nothing to say but how to get it
+        import mesh.metrics  # noqa: F401  # without its library there is nothing to say but how to get that
     except ImportError as error:
         raise UsageError(f"{error.name} is not installed; pip install 'freelance-mesh[metrics]'") from None
 
@@ -60,14 +60,10 @@ def open_metrics(args: argparse.Namespace) -> Iterator[MetricsEndpoint | None]:
     if args.metrics is None:
         yield None
         return
-    from prometheus_client import CollectorRegistry, ProcessCollector
-
     from mesh.metrics import MetricsEndpoint
 
-    registry = CollectorRegistry()
-    ProcessCollector(registry=registry)
     host, port = args.metrics
-    with MetricsEndpoint(host, port, registry) as endpoint:
+    with MetricsEndpoint(host, port) as endpoint:
         yield endpoint
 
 

@@ -13,7 +13,7 @@ import threading
 from types import TracebackType
 from typing import Self
 
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, ProcessCollector
 
 from mesh.errors import ConfigError
 from mesh.metrics.exposition import expose
@@ -34,10 +34,13 @@ class MetricsEndpoint:
     Args:
         host: Address to listen on.
         port: 0 is any free one.
-        registry: What is told.
+        registry: What is told. None: how this process does, and what is registered later.
     """
 
-    def __init__(self, host: str, port: int, registry: CollectorRegistry) -> None:
+    def __init__(self, host: str, port: int, registry: CollectorRegistry | None = None) -> None:
+        if registry is None:
+            registry = CollectorRegistry()
+            ProcessCollector(registry=registry)
         self.registry: CollectorRegistry = registry
         """What is told; more may be registered at any time."""
         self._connections: dict[asyncio.Task[None], None] = {}

@@ -30,6 +30,8 @@ def test_what_cannot_be_used_is_said_in_one_sentence(run: Run, words: list[str],
 
 
 def test_without_the_library_the_way_to_get_it_is_named(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in [name for name in sys.modules if name.startswith(("mesh.metrics", "prometheus_client"))]:
+        monkeypatch.delitem(sys.modules, module)
     monkeypatch.setitem(sys.modules, "prometheus_client", None)
     code, _, err = run("serve", "echo", "--metrics", "0")
     assert code == 2

@@ -150,3 +150,8 @@ def test_it_ends_with_somebody_who_still_reads(registry: CollectorRegistry) -> N
 def test_the_place_of_an_ipv6_address_is_written_as_one(registry: CollectorRegistry) -> None:
     with MetricsEndpoint("::1", 0, registry) as served:
         assert served.url.startswith("http://[::1]:")
+
+
+def test_without_a_registry_it_tells_how_its_process_does() -> None:
+    with MetricsEndpoint("127.0.0.1", 0) as served:
+        assert "process_cpu_seconds_total" in ask(served, "GET", "/metrics")[2]
