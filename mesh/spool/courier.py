@@ -125,11 +125,10 @@ class Courier:
         self._window = window
         self._within_s = within_s
         self._backlog = _Source(live=False)
-        self._live = _Source(live=True) if live_first else None
+        self._live = _Source(live=True)
         self._sources = [self._backlog]
-        if self._live is not None:
-            self._live.end = True  # Newest says where it begins
-            self._sources.insert(0, self._live)
+        """In the order in which they go; live letters are among them once it is known where they begin."""
+        self._live_first = live_first
         self._asks_newest = live_first
         self._held: dict[int, int] = {}
         """Octets of each letter that was fetched and is not settled, by row."""
@@ -195,6 +194,7 @@ class Courier:
                 pass
         if self._asks_newest:
             self._asks_newest = False
+            self._end_live()
             out.append(AskNewest())
         self._rewind(now)
         if self._again:
@@ -207,12 +207,12 @@ class Courier:
     # -- what comes in
 
     def _take(self, fetched: Fetched) -> None:
-        source = self._live if fetched.live and self._live else self._backlog
+        source = self._live if fetched.live else self._backlog
         source.asked = False
         source.end = fetched.end
         held = self._held
         for letter in fetched.letters:
-            if letter.row not in held:
+            if letter.row not in held and not (fetched.live and letter.stream):
                 held[letter.row] = octets = len(letter.packed)
                 self._held_octets += octets
                 source.pool.append(letter)
@@ -220,12 +220,15 @@ class Courier:
             source.after = fetched.letters[-1].row
 
     def _begin_live(self, row: int) -> None:
-        """Take what waits now for backlog, and what comes behind it for live."""
-        assert self._live is not None, "nobody asked"
+        self._sources = [self._live, self._backlog]
+        self._live.restart(row)
+
+    def _end_live(self) -> None:
+        """Take all that waits now for backlog."""
+        self._sources = [self._backlog]
         for letter in self._live.pool:
             self._let_go(letter.row)
         self._live.pool.clear()
-        self._live.restart(max(self._live.after, row))
         self._backlog.restart(0)
 
     def _rewind(self, now: float) -> None:
@@ -240,7 +243,7 @@ class Courier:
         if self._failures:
             self._failures = 0
             self._pause_until = 0.0
-            self._asks_newest = self._live is not None
+            self._asks_newest = self._live_first
         self._limit = min(RECORDS_MAX, self._limit * 2)
         letters = parcel.letters
         delivered: list[int] = []

@@ -50,6 +50,7 @@ class Fetched(msgspec.Struct, frozen=True):
     end: bool
     """There were no more."""
     live: bool
+    """As in the Fetch."""
 
 
 class Newest(msgspec.Struct, frozen=True):
@@ -109,7 +110,7 @@ class Fetch(msgspec.Struct, frozen=True):
     limit: int
     octets_max: int
     live: bool
-    """Only those without a stream."""
+    """For which letters it was asked; to be given back."""
 
 
 class AskNewest(msgspec.Struct, frozen=True):
