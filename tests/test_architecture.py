@@ -99,7 +99,7 @@ LAYERS = (
     ),
     Layer(
         "mesh.gateway.*",
-        ("mesh", "msgspec", "mesh.gateway.*", *_MONITOR, "starlette", "uvicorn"),
+        ("mesh", "msgspec", "mesh.gateway.*", "mesh.metrics", *_MONITOR, "starlette", "uvicorn"),
     ),
     Layer("mesh.metrics.labels", (), pure=True),
     Layer("mesh.tracing.*", (*_CORE, "mesh.instruments", "mesh.io.serving", "mesh.tracing.*", "opentelemetry")),

@@ -10,13 +10,21 @@ import signal
 
 from mesh import AsyncClient, ClientConfig
 from mesh.cli.exits import Exit, UsageError
-from mesh.cli.options import add_client_options, interfaces_of, non_negative, octets, positive
+from mesh.cli.options import (
+    add_client_options,
+    add_log_option,
+    begin_logs,
+    interfaces_of,
+    non_negative,
+    octets,
+    positive,
+)
 from mesh.cli.text import compact, complain
 from mesh.notify import Notifier
 
 __all__ = ["add_arguments", "run"]
 
-_EXTRA = ("starlette", "uvicorn", "httptools")
+_EXTRA = ("starlette", "uvicorn", "httptools", "prometheus_client")
 _LISTEN = re.compile(r"(?P<host>\[[0-9A-Fa-f:.%\w]+\]|[^:\[\]\s]+):(?P<port>\d{1,5})")
 
 
@@ -67,10 +75,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_client_options(parser)
     parser.add_argument("--json", action="store_true", help="say where it listens as one JSON object")
+    add_log_option(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Serve until SIGINT or SIGTERM; return the exit code. Raises ConfigError, DiscoveryError, UsageError."""
+    begin_logs(args.log_format)
     try:
         asyncio.run(_run(args))
     except ImportError as error:
@@ -81,6 +91,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 async def _run(args: argparse.Namespace) -> None:
+    from mesh.gateway.metrics import metrics_route
     from mesh.gateway.server import bind, serve
     from mesh.gateway.settings import GatewaySettings
     from mesh.gateway.tokens import read_tokens
@@ -104,7 +115,7 @@ async def _run(args: argparse.Namespace) -> None:
     with bind(settings) as listening:
         async with (
             AsyncClient(args.server, not args.server, args.realm, interfaces_of(args), config) as client,
-            serve(client, settings, listening),
+            serve(client, settings, listening, [metrics_route(client)]),
         ):
             url = settings.url(listening.getsockname()[1])
             if settings.tokens and not settings.certificate and not settings.is_loopback:

@@ -8,7 +8,7 @@ exporter writes them; the others begin with `mesh_`. Needs prometheus-client: th
 
 from __future__ import annotations
 
-from mesh.metrics.asgi import metrics_app
+from mesh.metrics.asgi import MetricsApp
 from mesh.metrics.client import ClientCollector
 from mesh.metrics.endpoint import MetricsEndpoint
 from mesh.metrics.server import FiguresCollector, ServerCollector
@@ -17,8 +17,8 @@ from mesh.metrics.supervisor import SupervisorCollector
 __all__ = [
     "ClientCollector",
     "FiguresCollector",
+    "MetricsApp",
     "MetricsEndpoint",
     "ServerCollector",
     "SupervisorCollector",
-    "metrics_app",
 ]

@@ -13,10 +13,10 @@ import threading
 from types import TracebackType
 from typing import Self
 
-from prometheus_client import CollectorRegistry, ProcessCollector
+from prometheus_client import CollectorRegistry
 
 from mesh.errors import ConfigError
-from mesh.metrics.exposition import expose
+from mesh.metrics.exposition import expose, process_registry
 
 __all__ = ["MetricsEndpoint"]
 
@@ -38,10 +38,7 @@ class MetricsEndpoint:
     """
 
     def __init__(self, host: str, port: int, registry: CollectorRegistry | None = None) -> None:
-        if registry is None:
-            registry = CollectorRegistry()
-            ProcessCollector(registry=registry)
-        self.registry: CollectorRegistry = registry
+        self.registry: CollectorRegistry = process_registry() if registry is None else registry
         """What is told; more may be registered at any time."""
         self._connections: dict[asyncio.Task[None], None] = {}
         self._loop = asyncio.new_event_loop()

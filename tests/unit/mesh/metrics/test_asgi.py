@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry, Gauge
 
-from mesh.metrics import metrics_app
+from mesh.metrics import MetricsApp
 
 
 async def _ask(method: str, accept: bytes) -> list[MutableMapping[str, Any]]:
@@ -24,7 +24,7 @@ async def _ask(method: str, accept: bytes) -> list[MutableMapping[str, Any]]:
         sent.append(message)
 
     scope = {"type": "http", "method": method, "path": "/metrics", "headers": [(b"accept", accept)]}
-    await metrics_app(registry)(scope, receive, send)
+    await MetricsApp(registry)(scope, receive, send)
     return sent
 
 
