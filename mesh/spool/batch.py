@@ -43,6 +43,7 @@ class Receipt(msgspec.Struct, array_like=True, frozen=True, tag="receipt/1"):
     """Why a record is invalid, by position."""
 
 
+_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError)
 _encoder = msgspec.msgpack.Encoder()
 _batches = msgspec.msgpack.Decoder(_Batch)
 _receipts = msgspec.msgpack.Decoder(Receipt)
@@ -61,7 +62,7 @@ def unpack_batch(body: bytes, method: str) -> tuple[list[SpoolRecord], dict[byte
     """
     try:
         batch = _batches.decode(body)
-    except msgspec.DecodeError as error:
+    except _UNREADABLE as error:
         raise ValueError(f"{method} takes batches of records from a spool, and this is none: {error}") from None
     records: list[SpoolRecord] = []
     for position, packed in enumerate(batch.records):
@@ -87,6 +88,6 @@ def unpack_receipt(body: bytes, method: str) -> Receipt:
     """Return what an inbox says. Raises RemoteProtocolError: whoever offers the method is none."""
     try:
         return _receipts.decode(body)
-    except msgspec.DecodeError:
+    except _UNREADABLE:
         text = f"{method} is no inbox method: its answer is no receipt; offer it by an Inbox or name another method"
         raise RemoteProtocolError(text) from None

@@ -22,7 +22,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar, overload
 
-from mesh.errors import ConfigError, RemoteError, Status
+from mesh.errors import ClosedError, ConfigError, RemoteError, Status
 from mesh.failure import describe_error
 from mesh.request import Request
 from mesh.service import Service
@@ -71,6 +71,7 @@ class Inbox:
         self._service = Service(service, version=version, description=description, threads=_THREADS)
         self._ledger = Ledger(Path(path), schema)
         self._commits: GroupCommit[Ledger] = GroupCommit(self._transact)
+        self._closed = False
 
     @property
     def service(self) -> Service:
@@ -144,9 +145,11 @@ class Inbox:
         return self._commits.do(lambda ledger: work(ledger.connection))
 
     def close(self) -> None:
-        """Let go of the file. No server offers the service any more."""
-        self._commits.close()
-        self._ledger.close()
+        """Let go of the file; a second time does nothing. No server offers the service any more."""
+        if not self._closed:
+            self._closed = True
+            self._commits.close()
+            self._ledger.close()
 
     def __enter__(self) -> Self:
         """Return itself."""
@@ -163,7 +166,10 @@ class Inbox:
             records, floors = unpack_batch(request.body, request.method)
         except ValueError as error:
             raise RemoteError(str(error), code=Status.INVALID_ARGUMENT) from None
-        return self._commits.do(lambda ledger: _Delivery(ledger, store, floors).take(records), len(records))
+        try:
+            return self._commits.do(lambda ledger: _Delivery(ledger, store, floors).take(records), len(records))
+        except ClosedError:
+            raise RemoteError(f"{self.path} is closed here; the records come again", code=Status.UNAVAILABLE) from None
 
     def _transact(self, jobs: Sequence[Job[Ledger, Any]]) -> None:
         """Store the batches of several calls in one transaction."""

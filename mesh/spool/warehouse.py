@@ -32,7 +32,8 @@ class Warehouse:
     """The service, with `ingest` for records and `count` for people; see `in_table` and `in_lines`."""
 
     def __init__(self, inbox: Inbox, close: Callable[[], None] = lambda: None) -> None:
-        self._inbox = inbox
+        self.inbox = inbox
+        """What takes the records."""
         self._close = close
 
         @inbox.service.method(read_only=True)
@@ -109,16 +110,16 @@ class Warehouse:
     @property
     def service(self) -> Service:
         """What a server offers."""
-        return self._inbox.service
+        return self.inbox.service
 
     @property
     def mark(self) -> str:
         """Eight letters and digits that stay the same as long as the file is there."""
-        return self._inbox.mark
+        return self.inbox.mark
 
     def counts(self) -> Counts:
         """Return what was stored since the file was made. Raises SpoolError."""
-        return self._inbox.counts()
+        return self.inbox.counts()
 
     def __enter__(self) -> Self:
         """Return itself."""
@@ -128,7 +129,7 @@ class Warehouse:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Let go of the file. No server offers the service any more."""
-        self._inbox.close()
+        self.inbox.close()
         self._close()
 
 
