@@ -83,7 +83,7 @@ class _Recorder:
         if os.path.basename(path) == "marks":
             return "mark"
         name = self._name(path)
-        if name is None or name.endswith((".lock", "-shm")):
+        if name is None or name.endswith((".lock", "-shm", "reserve")):
             return None
         if name not in self._files and "O_CREAT" in flags:
             self._files[name] = 1 + max([0, *self._files.values(), *(event.file for event in self.events)])

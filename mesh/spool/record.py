@@ -20,16 +20,18 @@ from __future__ import annotations
 
 import struct
 import zlib
+from collections.abc import Iterable
 
 import msgspec
 
-__all__ = ["HEAD_OCTETS", "MAGIC", "SpoolRecord", "SpoolStats"]
+__all__ = ["HEAD_OCTETS", "MAGIC", "SpoolRecord", "SpoolStats", "pack_all"]
 
 MAGIC = b"spR1"
 """How every record begins."""
 _HEAD = struct.Struct("!4sII16sQdHH")
 _COVERED = struct.Struct("!I16sQdHH")
 """What follows the checksum."""
+_UNCOVERED = struct.Struct("!4sI")
 _COVERED_AT = 8
 HEAD_OCTETS = _HEAD.size
 """Octets of a record beside its method, stream and body."""
@@ -58,17 +60,7 @@ class SpoolRecord(msgspec.Struct, frozen=True, gc=False):
 
     def pack(self) -> bytes:
         """Return it as it is kept."""
-        method, stream = self.method.encode(), self.stream.encode()
-        octets = HEAD_OCTETS + len(method) + len(stream) + len(self.body)
-        rest = b"".join(
-            (
-                _COVERED.pack(octets, self.producer, self.seq, self.at, len(method), len(stream)),
-                method,
-                stream,
-                self.body,
-            )
-        )
-        return b"".join((MAGIC, zlib.crc32(rest).to_bytes(4, "big"), rest))
+        return pack_all(self.producer, self.seq, self.method, self.stream, self.at, (self.body,))[0]
 
     @classmethod
     def unpack(cls, packed: bytes) -> SpoolRecord:
@@ -90,6 +82,19 @@ class SpoolRecord(msgspec.Struct, frozen=True, gc=False):
             at,
             packed[body_at:],
         )
+
+
+def pack_all(
+    producer: bytes, first_seq: int, method: str, stream: str, at: float, bodies: Iterable[bytes]
+) -> list[bytes]:
+    """Return records with consecutive numbers as they are kept."""
+    names = method.encode() + stream.encode()
+    method_octets, stream_octets = len(method.encode()), len(stream.encode())
+    octets, packed = HEAD_OCTETS + len(names), []
+    for seq, body in enumerate(bodies, first_seq):
+        rest = _COVERED.pack(octets + len(body), producer, seq, at, method_octets, stream_octets) + names + body
+        packed.append(_UNCOVERED.pack(MAGIC, zlib.crc32(rest)) + rest)
+    return packed
 
 
 class SpoolStats(msgspec.Struct, frozen=True, gc=False):

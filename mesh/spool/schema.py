@@ -104,6 +104,7 @@ def connect(directory: Path, *, writes: bool = False, leaves: bool = False) -> s
         timeout=_BUSY_S,
         isolation_level=None,
         check_same_thread=False,
+        cached_statements=256,
     )
     try:
         if writes:
@@ -174,8 +175,15 @@ def check_counters(directory: Path, connection: sqlite3.Connection) -> None:
         connection.execute("ROLLBACK")
 
 
-_DAMAGE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR, sqlite3.SQLITE_MISMATCH}
-"""ERROR: a table or column is not there, so that no statement of ours can be prepared."""
+_DAMAGE = {
+    sqlite3.SQLITE_CORRUPT,
+    sqlite3.SQLITE_NOTADB,
+    sqlite3.SQLITE_MISMATCH,
+    # A table or a column is not there, so that a statement of ours makes no sense.
+    sqlite3.SQLITE_ERROR,
+    # A number that was to be given next is there already.
+    sqlite3.SQLITE_CONSTRAINT,
+}
 _REMEDIES = {
     sqlite3.SQLITE_FULL: "the disk is full: make room on it, then open the spool again",
     sqlite3.SQLITE_IOERR: "the disk does not work: look at the system's log, then open the spool again",
