@@ -64,6 +64,8 @@ def unpack_batch(body: bytes, method: str) -> tuple[list[SpoolRecord], dict[byte
         batch = _batches.decode(body)
     except _UNREADABLE as error:
         raise ValueError(f"{method} takes batches of records from a spool, and this is none: {error}") from None
+    if not batch.records:
+        raise ValueError(f"{method} takes batches of records from a spool, and this one is empty")
     records: list[SpoolRecord] = []
     for position, packed in enumerate(batch.records):
         try:

@@ -200,18 +200,12 @@ class _Delivery:
     def take(self, records: Sequence[SpoolRecord]) -> bytes:
         """Store what is new, and return the receipt."""
         ledger = self._ledger
-        spans: dict[bytes, tuple[int, int]] = {}
-        for record in records:
-            first, last = spans.get(record.producer, (record.seq, record.seq))
-            spans[record.producer] = min(first, record.seq), max(last, record.seq)
-        before = {producer: ledger.received(producer, *span) for producer, span in spans.items()}
+        before: dict[bytes, Ranges] = {}
+        for producer in {record.producer: None for record in records}:
+            seqs = [record.seq for record in records if record.producer == producer]
+            before[producer] = ledger.received(producer, min(seqs), max(seqs))
         after = {producer: Ranges(known) for producer, known in before.items()}
-        fresh: dict[int, SpoolRecord] = {}
-        for position, record in enumerate(records):
-            known = after[record.producer]
-            if record.seq not in known:
-                known.add(record.seq, record.seq)
-                fresh[position] = record
+        fresh = self._fresh(records, after)
         left = self._store_all(fresh)
         if left:
             after = {producer: Ranges(known) for producer, known in before.items()}
@@ -221,10 +215,33 @@ class _Delivery:
         for producer, known in after.items():
             ledger.note(producer, before[producer], known, self._floors.get(producer, 0))
         stored = len(fresh) - len(left)
-        durable = [position for position, record in enumerate(records) if record.seq in after[record.producer]]
-        duplicates = len(durable) - stored
+        if stored == len(records):
+            durable = [(0, stored - 1)]
+        else:
+            durable = list(
+                Ranges.of(position for position, record in enumerate(records) if record.seq in after[record.producer])
+            )
+        duplicates = sum(last - first + 1 for first, last in durable) - stored
         ledger.count(stored, duplicates, len(self._refused))
-        return pack_receipt(Ranges.of(durable), duplicates, self._refused)
+        return pack_receipt(durable, duplicates, self._refused)
+
+    @staticmethod
+    def _fresh(records: Sequence[SpoolRecord], known: dict[bytes, Ranges]) -> dict[int, SpoolRecord]:
+        """Return the records that are not known yet, by position, and note them as known."""
+        first, last = records[0].seq, records[-1].seq
+        # Nearly every batch: the next numbers of one producer, none of them known; a tenth of the time otherwise.
+        if len(known) == 1 and [record.seq for record in records] == list(range(first, last + 1)):
+            (ranges,) = known.values()
+            if all(ends < first or begins > last for begins, ends in ranges):
+                ranges.add(first, last)
+                return dict(enumerate(records))
+        fresh: dict[int, SpoolRecord] = {}
+        for position, record in enumerate(records):
+            ranges = known[record.producer]
+            if record.seq not in ranges:
+                ranges.add(record.seq, record.seq)
+                fresh[position] = record
+        return fresh
 
     def _store_all(self, fresh: dict[int, SpoolRecord]) -> set[int]:
         """Store these; return the positions of those that are not, for they are refused or come after such a one."""

@@ -125,7 +125,9 @@ class Ledger:
         self.connection.close()
 
     def _connect(self) -> sqlite3.Connection:
-        return sqlite3.connect(self.path.absolute(), timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
+        return sqlite3.connect(
+            self.path.absolute(), timeout=_BUSY_S, isolation_level=None, check_same_thread=False, cached_statements=256
+        )
 
     def _prepare(self, schema: str) -> None:
         execute = self.connection.execute
@@ -208,9 +210,8 @@ class Ledger:
         gone, new = set(before) - set(after), sorted(set(after) - set(before))
         for _, last in gone:
             execute("DELETE FROM mesh_inbox_received WHERE producer = ? AND last = ?", (producer, last))
-        self.connection.executemany(
-            "INSERT INTO mesh_inbox_received VALUES (?, ?, ?)", [(producer, first, last) for first, last in new]
-        )
+        for first, last in new:
+            execute("INSERT INTO mesh_inbox_received VALUES (?, ?, ?)", (producer, first, last))
         if len(after) > len(before):
             self._close_gaps(producer, floor)
 

@@ -37,6 +37,11 @@ def test_a_number_that_sqlite_has_no_room_for_is_not_taken() -> None:
         unpack_batch(pack_batch([record(2**63).pack()], {}), "warehouse.ingest")
 
 
+def test_a_batch_of_nothing_is_not_taken() -> None:
+    with pytest.raises(ValueError, match="this one is empty"):
+        unpack_batch(pack_batch([], {}), "warehouse.ingest")
+
+
 @given(st.binary(max_size=60))
 def test_garbage_is_no_batch_and_no_receipt(garbage: bytes) -> None:
     with pytest.raises(ValueError, match=r"warehouse\.ingest takes batches of records from a spool, and this is none"):
