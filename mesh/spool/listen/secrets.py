@@ -8,7 +8,8 @@ holds the sender counts. Empty lines, and lines that begin with `#`, say nothing
     192.0.2.0/24    another secret, with blanks in it
     2001:db8::/32   3x1%4#2
 
-Whoever reads the file can forge accounting, so nobody but its owner may: its mode is to be 0600 or less.
+Whoever reads the file can forge accounting, so nobody but its owner may: its mode is to be 0600 or less, unless systemd
+brings it (LoadCredential=).
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import stat
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import TypeAlias
 
+from mesh.environment import is_credential
 from mesh.errors import ConfigError
 
 __all__ = ["Secrets", "read_secrets"]
@@ -59,7 +61,7 @@ def read_secrets(path: str | os.PathLike[str]) -> Secrets:
     try:
         with open(path, "rb") as file:
             mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
-            if mode & 0o077:
+            if mode & 0o077 and not is_credential(path):
                 raise ConfigError(
                     f"{os.fspath(path)}: its mode is {mode:04o}, so that others may read the secrets; chmod 600 it"
                 )

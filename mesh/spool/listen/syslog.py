@@ -36,6 +36,8 @@ _HOST = re.compile(r"([^\s\[\]]{1,255}) (?<!: )")
 """One that ends in a colon is a tag: logger(1) leaves the host out when it writes to /dev/log."""
 _TAG = re.compile(r"([^\s:\[\]]{1,64})(?:\[([^\]\s]{0,64})\])?:(?: |\Z)")
 _BOM = "\ufeff"
+_END = b"\r\n\0"
+"""What senders put behind a message as if it were a line; rsyslogd does so even where its octets are counted."""
 
 
 def parse(octets: bytes) -> dict[str, Any]:
@@ -47,9 +49,9 @@ def parse(octets: bytes) -> dict[str, Any]:
     The map holds `format` (`rfc5424`, `rfc3164` or `unknown`) and `message`, and what else is there: `priority`,
     `facility`, `severity`, `timestamp` as it was sent, `time` (Unix seconds, where the timestamp tells year and zone),
     `hostname`, `app_name`, `proc_id`, `msg_id`, and `structured_data` by SD-ID and PARAM-NAME. Octets that are no UTF-8
-    become U+FFFD.
+    become U+FFFD; the end of a line at its end is no part of the message.
     """
-    text = octets.decode("utf-8", "replace")
+    text = octets.rstrip(_END).decode("utf-8", "replace")
     fields: dict[str, Any] = {"format": "unknown"}
     found = _PRIORITY.match(text)
     if found is None or int(found[1]) > _PRIORITY_MAX:

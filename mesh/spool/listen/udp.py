@@ -143,5 +143,5 @@ class UdpSyslog:
 
     def _on_datagram(self, octets: bytes, peer: Where) -> Taken | None:
         self._received += 1
-        body = encode_entry("syslog", "udp", peer, self._clock(), octets, parse(octets.rstrip(b"\r\n\0")))
+        body = encode_entry("syslog", "udp", peer, self._clock(), octets, parse(octets))
         return Taken(f"syslog/{peer[0]}", body)

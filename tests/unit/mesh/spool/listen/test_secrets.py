@@ -60,3 +60,9 @@ def test_a_line_that_does_not_parse_is_named_and_no_secret_told(tmp_path: Path, 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"gone: the secrets cannot be read \(No such file"):
         read_secrets(tmp_path / "gone")
+
+
+def test_what_systemd_brings_for_this_service_alone_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = written(tmp_path, "127.0.0.1 s", 0o440)  # as an access control list shows in the mode
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
+    assert len(read_secrets(path)) == 1

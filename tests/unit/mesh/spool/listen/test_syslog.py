@@ -87,7 +87,8 @@ UNKNOWN = [
     (b"plain", "plain"),
     (b"<192>beyond", "<192>beyond"),
     (b"<\xd9\xa3>other digits", "<٣>other digits"),
-    (b"\xff\x00", "\ufffd\x00"),
+    (b"\xff\x01", "\ufffd\x01"),
+    (b"a line\r\n\0", "a line"),
 ]
 
 
