@@ -70,7 +70,7 @@ class SpoolRecord(msgspec.Struct, frozen=True, gc=False):
         magic, checksum, octets, producer, seq, at, method, stream = _HEAD.unpack_from(packed)
         if magic != MAGIC or octets != len(packed):
             raise ValueError("it does not look like a record")
-        if zlib.crc32(memoryview(packed)[_COVERED_AT:]) != checksum:
+        if zlib.crc32(packed[_COVERED_AT:]) != checksum:
             raise ValueError("its checksum is wrong")
         stream_at = HEAD_OCTETS + method
         body_at = stream_at + stream
