@@ -7,9 +7,9 @@ import re
 
 import pytest
 
-from mesh import AsyncClient, AsyncServer, AsyncServiceProxy, Client, Server, ServiceProxy
+from mesh import AsyncClient, AsyncServer, AsyncServiceProxy, AsyncSpool, Client, Server, ServiceProxy, Spool
 
-PAIRS = [(Client, AsyncClient), (Server, AsyncServer), (ServiceProxy, AsyncServiceProxy)]
+PAIRS = [(Client, AsyncClient), (Server, AsyncServer), (ServiceProxy, AsyncServiceProxy), (Spool, AsyncSpool)]
 AT_ONCE = {
     "service",
     "servers",

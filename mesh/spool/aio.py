@@ -191,7 +191,7 @@ class AsyncSpool:
         keys = None if seqs is None else await asyncio.to_thread(store.keys, seqs)
         return await store.change_async(lambda transaction: transaction.purge(state, keys))
 
-    async def verify(self, progress: Callable[[int], None] = lambda records: None) -> SpoolReport:
+    async def verify(self, progress: Callable[[int], None] | None = None) -> SpoolReport:
         """Look at every page and every record, save what can be saved of what is damaged, and return what was found.
 
         Args:

@@ -282,6 +282,8 @@ class Store:
         damaged: dict[int, str] = {}
 
         def look(reader: sqlite3.Connection) -> None:
+            found.clear()  # from a file that turned out to be damaged
+            damaged.clear()
             queue = self._queue_of(reader, method)
             if queue is None:
                 return
@@ -388,7 +390,7 @@ class Store:
         """Return how many records wait."""
         return self._read(lambda reader: schema.read_counters(self.directory, reader)).ready
 
-    def verify(self, progress: Callable[[int], None] = lambda records: None) -> SpoolReport:
+    def verify(self, progress: Callable[[int], None] | None = None) -> SpoolReport:
         """Look at every page and every record, save what can be saved of what is damaged, and return what was found.
 
         Args:
@@ -407,7 +409,8 @@ class Store:
                     self._unpack(key, row, damaged)
                 after = rows[-1][0]
                 checked += len(rows)
-                progress(checked)
+                if progress is not None:
+                    progress(checked)
         self.change(lambda transaction: transaction.quarantine(damaged))
         return SpoolReport(checked, repaired, {key & _SEQ_MASK: why for key, why in damaged.items()})
 

@@ -189,7 +189,7 @@ class Spool:
         keys = None if seqs is None else store.keys(seqs)
         return store.change(lambda transaction: transaction.purge(state, keys))
 
-    def verify(self, progress: Callable[[int], None] = lambda records: None) -> SpoolReport:
+    def verify(self, progress: Callable[[int], None] | None = None) -> SpoolReport:
         """Look at every page and every record, save what can be saved of what is damaged, and return what was found.
 
         Args:

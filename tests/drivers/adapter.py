@@ -9,25 +9,30 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import Any, cast
 
-from mesh import AsyncClient, AsyncServer, Client, Server, Service
+from mesh import AsyncClient, AsyncServer, AsyncSpool, Client, Server, Service, Spool
 
 __all__ = ["Driver"]
 
 _WAITING = frozenset({"call", "invoke", "request", "wait_for", "close", "start", "wait", "stop"})
+_SPOOL_WAITING = frozenset(
+    {"open", "put", "put_many", "flush", "stats", "peek", "quarantine", "replay", "purge", "verify", "close"}
+)
 """Methods that are coroutines in `mesh.aio`; the others return at once in both."""
 
 
 class _Awaitable:
     """A sync object whose waiting methods can be awaited."""
 
-    def __init__(self, inner: Any) -> None:
+    def __init__(self, inner: Any, waiting: frozenset[str] = _WAITING) -> None:
         self._inner = inner
+        self._waiting = waiting
 
     def __getattr__(self, name: str) -> Any:
         attribute = getattr(self._inner, name)
-        return _in_thread(attribute) if name in _WAITING else attribute
+        return _in_thread(attribute) if name in self._waiting else attribute
 
     def service(self, *args: Any, **kwargs: Any) -> _AwaitableProxy:
         return _AwaitableProxy(self._inner.service(*args, **kwargs))
@@ -73,6 +78,23 @@ class Driver:
         if self.name == "asyncio":
             return AsyncServer(*services, **settings)
         return cast(AsyncServer, _Awaitable(Server(*services, **settings)))
+
+    def new_spool(self, path: Path, **settings: Any) -> AsyncSpool:
+        """Return a spool that delivers nothing unless a test says otherwise; the test opens and closes it."""
+        settings = {"deliver": False, **settings}
+        if self.name == "asyncio":
+            return AsyncSpool(path, **settings)
+        return cast(AsyncSpool, _Awaitable(Spool(path, **settings), _SPOOL_WAITING))
+
+    @contextlib.asynccontextmanager
+    async def spool(self, path: Path, **settings: Any) -> AsyncIterator[AsyncSpool]:
+        """Yield an open spool, and close it."""
+        spool = self.new_spool(path, **settings)
+        await spool.open()
+        try:
+            yield spool
+        finally:
+            await spool.close()
 
     @contextlib.asynccontextmanager
     async def client(self, *endpoints: str, **settings: Any) -> AsyncIterator[AsyncClient]:
