@@ -26,6 +26,7 @@ __all__ = [
     "explain",
     "read_counters",
     "sync_directory",
+    "tagged",
 ]
 
 FILE = "spool.db"
@@ -49,7 +50,7 @@ _BUSY_S = 30.0
 """Only other programs than ours make us wait for SQLite's own lock, such as its shell."""
 
 
-def _tagged(version: int) -> int:
+def tagged(version: int) -> int:
     """Return a version so that a changed bit shows: its complement stands before it."""
     return (~version & 0x7FFF) << 16 | version
 
@@ -62,7 +63,7 @@ def create(path: Path, producer: bytes) -> None:
         connection.execute(f"PRAGMA page_size={PAGE_OCTETS}")
         connection.execute("PRAGMA synchronous=EXTRA")
         connection.execute(f"PRAGMA application_id={_APPLICATION_ID}")
-        connection.execute(f"PRAGMA user_version={_tagged(VERSION)}")
+        connection.execute(f"PRAGMA user_version={tagged(VERSION)}")
         connection.execute("BEGIN")
         for statement in _SCHEMA:
             connection.execute(statement)
@@ -128,7 +129,7 @@ def _check_form(directory: Path, connection: sqlite3.Connection) -> None:
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     (application,) = connection.execute("PRAGMA application_id").fetchone()
     schema = {sql for (sql,) in connection.execute("SELECT sql FROM sqlite_schema")}
-    if version == _tagged(VERSION):
+    if version == tagged(VERSION):
         if application == _APPLICATION_ID and schema == set(_SCHEMA):
             return
         raise SpoolCorrupt(f"{directory / FILE}: its tables are not those that were made", path=str(directory))
@@ -136,7 +137,7 @@ def _check_form(directory: Path, connection: sqlite3.Connection) -> None:
         raise SpoolError(
             f"{directory / FILE} is no spool but another program's file; give another directory", path=str(directory)
         )
-    if version != _tagged(version & 0x7FFF):
+    if version != tagged(version & 0x7FFF):
         raise SpoolCorrupt(f"{directory / FILE}: its version cannot be read", path=str(directory))
     word, remedy = (
         ("newer", "install that version or a later one")
