@@ -95,11 +95,14 @@ LAYERS = (
     Layer("mesh.top.*", _PUBLIC),
     *(
         Layer(f"mesh.gateway.{name}", ("mesh", "msgspec", "mesh.gateway.*"), pure=True)
-        for name in ["guard", "headers", "openapi", "problem", "settings", "statuses"]
+        for name in ["answers", "guard", "headers", "openapi", "problem", "settings", "statuses"]
     ),
     Layer(
         "mesh.gateway.*",
-        ("mesh", "msgspec", "mesh.environment", "mesh.gateway.*", "mesh.metrics", *_MONITOR, "starlette", "uvicorn"),
+        (
+            *("mesh", "msgspec", "mesh.environment", "mesh.gateway.*", "mesh.metrics", "mesh.spool.deferred"),
+            *("mesh.spool.outcomes", *_MONITOR, "starlette", "uvicorn"),
+        ),
     ),
     Layer("mesh.metrics.labels", (), pure=True),
     Layer("mesh.tracing.*", (*_CORE, "mesh.instruments", "mesh.io.serving", "mesh.tracing.*", "opentelemetry")),
@@ -197,7 +200,7 @@ LINES_MAX = 1000
 TEXT_RULES = {
     "has a tab": re.compile("\t"),
     "has a note without a text": re.compile(r"\b(TO" + r"DO|FIX" + r"ME|XX" + r"X)\b(?!.*\w)"),
-    "names a path of one machine": re.compile("/wo" + "rk/|/ho" + "me/"),
+    "names a path of one machine": re.compile(r"(?<!\w)(/wo" + "rk/|/ho" + "me/)"),
 }
 
 

@@ -68,6 +68,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--timeout", type=non_negative, default=5.0, metavar="SECONDS", help="of a call that gives none (default: 5)"
     )
     parser.add_argument(
+        "--spool",
+        default="",
+        metavar="DIR",
+        help="keep calls with 'Prefer: respond-async' in this directory until they are answered; it is of no other use",
+    )
+    parser.add_argument(
         "--max-body", type=octets, metavar="SIZE", help="longest body of a request, such as 64M (default: 16M)"
     )
     parser.add_argument(
@@ -107,6 +113,7 @@ async def _run(args: argparse.Namespace) -> None:
         client_authority=args.client_ca,
         hosts=tuple(args.host),
         allow=tuple(args.allow or ["*"]),
+        spool=args.spool,
         **{name: value for name, value in bounds.items() if value is not None},
     )
     config = ClientConfig(timeout_s=args.timeout)

@@ -7,6 +7,7 @@ import contextlib
 import logging
 import socket
 from collections.abc import AsyncIterator, Sequence
+from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -24,6 +25,9 @@ from mesh.gateway.problem import Problem
 from mesh.gateway.settings import GatewaySettings
 from mesh.gateway.views import Views
 from mesh.gateway.watch import Watch
+
+if TYPE_CHECKING:
+    from mesh.gateway.later import Later
 
 __all__ = ["Gateway"]
 
@@ -45,17 +49,20 @@ class Gateway:
         self._guard = Guard(settings, host, f"{host}.local")
         self._catalog = Catalog(client)
         self._watch = Watch(client, settings.streams_max)
-        self._calls = Calls(client, self._catalog, settings)
+        self._later = _later(client, self._catalog, settings.spool)
+        self._calls = Calls(client, self._catalog, settings, self._later)
         self._views = Views(client, self._catalog, self._watch, settings)
         handlers = {HTTPException: _refused, Problem: _problem}
-        self._others = Starlette(routes=[*self._views.routes(), *routes], exception_handlers=handlers)
+        kept = self._later.routes() if self._later is not None else []
+        self._others = Starlette(routes=[*self._views.routes(), *kept, *routes], exception_handlers=handlers)
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Follow the servers as long as the block lasts."""
+        """Follow the servers as long as the block lasts. Raises SpoolError: calls cannot be kept where they should."""
         following = asyncio.create_task(self._catalog.keep())
         try:
-            yield
+            async with self._later.running() if self._later is not None else contextlib.nullcontext():
+                yield
         finally:
             following.cancel()
             await asyncio.gather(following, return_exceptions=True)
@@ -90,6 +97,14 @@ class Gateway:
             _log.exception("a fault of the gateway at %s %s", scope["method"], path)
             text = "a fault of the gateway; its log says where, please report it"
             await respond_problem(send, Problem(500, text, "INTERNAL"))
+
+
+def _later(client: AsyncClient, catalog: Catalog, directory: str) -> Later | None:
+    if not directory:
+        return None
+    from mesh.gateway.later import Later  # who keeps no calls needs no SQLite
+
+    return Later(client, catalog, directory)
 
 
 async def _problem(request: Request, error: Exception) -> Response:

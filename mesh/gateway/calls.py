@@ -3,27 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
 
 import msgspec
 from starlette.types import Receive, Scope, Send
 
-from mesh import AsyncClient, MeshError, Reply
+from mesh import AsyncClient, MeshError
+from mesh.gateway.answers import COMMON, answer_of
 from mesh.gateway.catalog import Catalog, Offer
 from mesh.gateway.exchange import Room, read_body, respond
-from mesh.gateway.headers import idempotency_key, text_of, timeout_s, trace
-from mesh.gateway.multipart import join_frames, split_frames
+from mesh.gateway.headers import idempotency_key, later_s, text_of, timeout_s, trace
+from mesh.gateway.multipart import split_frames
 from mesh.gateway.problem import Problem, problem_of
 from mesh.gateway.settings import GatewaySettings
-from mesh.gateway.statuses import BAD_GATEWAY
+
+if TYPE_CHECKING:
+    from mesh.gateway.later import Later
 
 __all__ = ["PREFIX", "Calls"]
 
 PREFIX = "/v1/call/"
-_JSON = b"application/json"
-_OCTETS = b"application/octet-stream"
-_COMMON = [(b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff")]
-"""An answer is of its moment, and nothing for a browser to guess a type of."""
 _KEY_MAX = 64
 _encode = msgspec.json.Encoder().encode
 
@@ -35,12 +35,16 @@ class Calls:
         client: Makes them.
         catalog: Knows the methods.
         settings: Bounds, and which methods may be called.
+        later: Keeps those that need not be answered at once, if there is a place for them.
     """
 
-    def __init__(self, client: AsyncClient, catalog: Catalog, settings: GatewaySettings) -> None:
+    def __init__(
+        self, client: AsyncClient, catalog: Catalog, settings: GatewaySettings, later: Later | None = None
+    ) -> None:
         self._client = client
         self._catalog = catalog
         self._settings = settings
+        self._later = later
         self._room = Room(settings.bodies_max)
         self._allowed: dict[str, bool] = {}
         """What was looked at, of the methods that are offered: nobody can fill the memory with others."""
@@ -65,13 +69,18 @@ class Calls:
             else:
                 offer = await self._readable(name, offer, scope, seconds)
                 frames = await self._query(offer, scope["query_string"])
+            waits_s = later_s(headers)
+            if self._later is not None and waits_s is not None and scope["method"] == "POST":
+                given = await self._later.accept(name, frames, key, trace(headers), seconds, waits_s)
+                await respond(send, *given)
+                return
             reply = await self._client.request(name, frames, timeout=seconds, key=key, metadata=trace(headers))
             offer = self._catalog.offer(name, reply.peer_id) or offer or await self._catalog.learn(name)
-            kind, body = _answer(reply, offer)
+            kind, body = answer_of(reply, name, raw=offer is None or offer.raw)
         except MeshError as error:
             raise problem_of(error) from None
         length = (b"content-length", b"%d" % len(body))
-        await respond(send, 200, [(b"content-type", kind), length, *_COMMON], body)
+        await respond(send, 200, [(b"content-type", kind), length, *COMMON], body)
 
     def _allows(self, name: str, offer: Offer | None) -> bool:
         allowed = self._allowed.get(name)
@@ -117,21 +126,6 @@ def _frames(headers: Mapping[bytes, bytes], body: bytes) -> bytes | list[bytes]:
         return split_frames(text_of(kind), body)
     except ValueError as error:
         raise Problem(400, str(error), "INVALID_ARGUMENT") from None
-
-
-def _answer(reply: Reply, offer: Offer | None) -> tuple[bytes, bytes]:
-    """Return type and body of the response. Raises Problem and RemoteProtocolError: there is no JSON for it."""
-    if offer is not None and not offer.raw:
-        try:
-            return _JSON, _encode(reply.value)
-        except (TypeError, ValueError, RecursionError) as error:
-            text = f"the answer of {offer.name} cannot be written as JSON ({error}); call it from a mesh client"
-            raise Problem(BAD_GATEWAY, text, "UNREADABLE_ANSWER") from None
-    frames = reply.frames
-    if len(frames) > 1:
-        kind, body = join_frames(frames)
-        return kind.encode(), body
-    return _OCTETS, frames[0] if frames else b""
 
 
 def _value(text: str, schema: object) -> object:

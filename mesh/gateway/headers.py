@@ -7,14 +7,20 @@ from collections.abc import Mapping
 
 from mesh.gateway.problem import Problem
 
-__all__ = ["idempotency_key", "text_of", "timeout_s", "trace"]
+__all__ = ["idempotency_key", "later_s", "text_of", "timeout_s", "trace"]
 
-_SECONDS = re.compile(r"\d{1,9}(?:\.\d{1,9})?", re.ASCII)
+TIMEOUT_S_MIN = 0.001
+"""Shortest deadline that a caller may give: within less, nobody answers."""
+
+_SECONDS = re.compile(r"\d{1,9}(?:\.\d{1,32})?(?:[eE][+-]?\d{1,3})?", re.ASCII)
 _GRPC = re.compile(r"(\d{1,8})([HMSmun])", re.ASCII)
 """Timeout of gRPC over HTTP/2 (grpc/doc/PROTOCOL-HTTP2.md): at most 8 digits and a unit."""
 _UNIT_S = {"H": 3600.0, "M": 60.0, "S": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9}
 _QUOTED = re.compile(r'"((?:[\x20\x21\x23-\x5b\x5d-\x7e]|\\["\\])*)"')
 """A string of structured fields (RFC 9651 section 3.3.3)."""
+_PREFERENCE = re.compile(r"""(?:^|[,;\s])(respond-async|wait)\s*(?:=\s*"?(\d{1,9})"?)?\s*(?=$|[,;])""", re.ASCII)
+"""RFC 7240 section 2; what else may be preferred has no meaning here."""
+_WAIT_S_MAX = 60.0
 _TRACE = (b"traceparent", b"tracestate", b"baggage")
 """W3C Trace Context and Baggage."""
 
@@ -45,10 +51,10 @@ def timeout_s(headers: Mapping[bytes, bytes], longest_s: float) -> float | None:
         name, remedy = "Grpc-Timeout", "2500m"
     else:
         return None
-    if not 0 < seconds <= longest_s:
+    if not TIMEOUT_S_MIN <= seconds <= longest_s:
         raise Problem(
             400,
-            f"{name}: {text!r}: give more than 0 and at most {longest_s:g} seconds, as in {remedy}",
+            f"{name}: {text!r}: give {TIMEOUT_S_MIN:g} to {longest_s:g} seconds, as in {remedy}",
             "INVALID_ARGUMENT",
         )
     return seconds
@@ -75,6 +81,18 @@ def idempotency_key(headers: Mapping[bytes, bytes], octets_max: int) -> str | No
             "INVALID_ARGUMENT",
         )
     return key
+
+
+def later_s(headers: Mapping[bytes, bytes]) -> float | None:
+    """Return for how many seconds a caller waits who takes the answer later as well; None: the caller does not.
+
+    `Prefer: respond-async, wait=10` (RFC 7240 sections 4.1 and 4.3).
+    """
+    given = headers.get(b"prefer")
+    if given is None:
+        return None
+    wanted = dict(_PREFERENCE.findall(text_of(given).lower()))
+    return min(float(wanted.get("wait") or 0), _WAIT_S_MAX) if "respond-async" in wanted else None
 
 
 def trace(headers: Mapping[bytes, bytes]) -> dict[str, str] | None:

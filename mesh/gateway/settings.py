@@ -41,6 +41,8 @@ class GatewaySettings:
     by patterns alone that begin so."""
     timeout_s_max: float = 300.0
     """Longest deadline that a caller may give."""
+    spool: str = ""
+    """Directory for calls that are to be answered later; empty: there are none."""
     body_max: int = 16 * _MIB
     """Octets of one request body."""
     bodies_max: int = 256 * _MIB

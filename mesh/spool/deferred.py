@@ -88,7 +88,7 @@ _unpack = msgspec.msgpack.Decoder(_Call).decode
 class _Open:
     """What is known of a call that has not ended; the call itself is on disk."""
 
-    __slots__ = ("method", "name", "problem", "put_at", "running", "seq", "tries")
+    __slots__ = ("ended", "method", "name", "problem", "put_at", "running", "seq", "tries")
 
     def __init__(self, name: str, seq: int, method: str, put_at: float) -> None:
         self.name = name
@@ -98,6 +98,7 @@ class _Open:
         self.running = False
         self.tries = 0
         self.problem = ""
+        self.ended = asyncio.Event()
 
 
 class DeferredCalls:
@@ -191,9 +192,19 @@ class DeferredCalls:
         self._due.put_nowait(name)
         return name
 
-    async def outcome(self, name: str) -> DeferredOutcome | None:
-        """Return how the call of this id stands; None: there is none, or it is forgotten. Raises SpoolError."""
+    async def outcome(self, name: str, within_s: float = 0.0) -> DeferredOutcome | None:
+        """Return how the call of this id stands; None: there is none, or it is forgotten. Raises SpoolError.
+
+        Args:
+            name: Its id.
+            within_s: Seconds to wait for its end.
+        """
         call = self._open.get(name)
+        if call is not None and within_s > 0:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(within_s):
+                    await call.ended.wait()
+            call = self._open.get(name)
         if call is None:
             return await asyncio.to_thread(self._outcomes.find, name)
         return DeferredOutcome(
@@ -332,6 +343,7 @@ class DeferredCalls:
         )
         self._begun.discard(opened.name)
         del self._open[opened.name]
+        opened.ended.set()
         with contextlib.suppress(SpoolError):  # then it is removed when the directory is opened again
             await self._store.settle_async(_QUEUE, [opened.seq], {})
 
