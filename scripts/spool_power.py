@@ -7,7 +7,8 @@ and in groups, deliveries, records set aside, checkpoints, one program that is k
 each instant the disk of `scripts.spool_disk` tells what a power cut may leave; the shipped code opens that. Every
 record whose put had returned before, and that nobody had begun to remove, must be there, bit by bit; nothing that was
 never put may be; the next record must get a name that was never given to another one that was acknowledged; and
-nothing may raise.
+nothing may raise. A quarter as many cuts are made at an inbox, which must have stored what it acknowledged, once, and
+must recognise it when it comes again.
 """
 
 from __future__ import annotations
@@ -27,9 +28,11 @@ from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 from mesh import Spool
 from mesh.spool.store import Store
+from scripts import spool_power_inbox as inbox
 from scripts.spool_disk import Disk, Event, record
 
 _METHOD = "warehouse.ingest"
@@ -51,12 +54,12 @@ class _Subject:
     def __init__(self, directory: Path, seed: int) -> None:
         self._directory = directory
         self._rng = random.Random(seed)
-        self._marks = os.open(directory.parent / "marks", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        self.marks = os.open(directory.parent / "marks", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         self._next = seed * 1_000_000
         self._lock = threading.Lock()
 
     def mark(self, *values: object) -> None:
-        os.write(self._marks, (json.dumps(values) + "\n").encode())
+        os.write(self.marks, (json.dumps(values) + "\n").encode())
 
     def put(self, spool: Spool, count: int, octets: int, stream: str = "") -> list[int]:
         with self._lock:
@@ -123,17 +126,28 @@ class _Subject:
         os.close(descriptor)
 
 
-def record_run(directory: Path, phases: Sequence[str] = PHASES) -> list[Event]:
+def record_run(directory: Path, end: str, phases: Sequence[str]) -> list[Event]:
     """Return what a run of the shipped code does to its files, in order."""
     files: dict[str, int] = {}
     events: list[Event] = []
     for seed, phase in enumerate(phases, 1):
-        subject = [sys.executable, "-m", "scripts.spool_power", "--subject", phase, str(directory / "spool"), str(seed)]
-        events += record(subject, directory / "spool", files)
+        subject = ["-m", "scripts.spool_power", "--subject", end, phase, str(directory / "files"), str(seed)]
+        events += record([sys.executable, *subject], directory / "files", files)
     return events
 
 
 # What is checked
+
+
+class Expectation(Protocol):
+    """What must be there after a cut."""
+
+    def take(self, event: Event) -> None:
+        """Hear a mark of the program."""
+
+    def judge(self, directory: Path) -> str:
+        """Open what is left; return what is wrong in words, or nothing."""
+        ...
 
 
 @dataclass
@@ -191,7 +205,7 @@ class Expected:
         return ""
 
 
-def cut(events: list[Event], points: int, seed: int, share: tuple[int, int]) -> list[str]:
+def cut(events: list[Event], expected: Expectation, points: int, seed: int, share: tuple[int, int]) -> list[str]:
     """Cut the power at so many instants, of which this share is done here; return what was wrong."""
     logging.disable()
     rng = random.Random(seed)
@@ -201,7 +215,7 @@ def cut(events: list[Event], points: int, seed: int, share: tuple[int, int]) -> 
         number = changes[point * len(changes) // points] if points >= len(changes) else rng.choice(changes)
         chosen[number] = chosen.get(number, 0) + 1
     wrong: list[str] = []
-    disk, expected = Disk(), Expected()
+    disk = Disk()
     with tempfile.TemporaryDirectory(dir="/dev/shm" if os.path.isdir("/dev/shm") else None) as name:
         for number, event in enumerate(events):
             if event.kind == "mark":
@@ -212,7 +226,7 @@ def cut(events: list[Event], points: int, seed: int, share: tuple[int, int]) -> 
                 dice = random.Random(f"{seed} {number} {variant}")
                 if (number + variant) % share[1] != share[0]:
                     continue
-                directory = Path(name) / "spool"
+                directory = Path(name) / "files"
                 directory.mkdir()
                 for file, octets in disk.left(dice).items():
                     (directory / file).write_bytes(octets)
@@ -240,16 +254,17 @@ class Result:
     """What must not be, each with how to find it again."""
 
 
-def run(points: int, seed: int, processes: int, phases: Sequence[str] = PHASES) -> Result:
-    """Record a run, cut its power at so many instants, and return what was found."""
+def run(end: str, points: int, seed: int, processes: int, phases: Sequence[str] = ()) -> Result:
+    """Record a run of one end, `spool` or `inbox`, cut its power at so many instants, and return what was found."""
+    expected: Expectation = Expected() if end == "spool" else inbox.Expected()
     with tempfile.TemporaryDirectory() as name:
-        events = record_run(Path(name).resolve(), phases)
+        events = record_run(Path(name).resolve(), end, phases or (PHASES if end == "spool" else inbox.PHASES))
     with ProcessPoolExecutor(processes) as pool:
-        shares = [pool.submit(cut, events, points, seed, (share, processes)) for share in range(processes)]
+        shares = [pool.submit(cut, events, expected, points, seed, (share, processes)) for share in range(processes)]
         wrong = [line for share in shares for line in share.result()]
     kinds = [event.kind for event in events]
     acknowledged = sum(
-        len(json.loads(event.octets)[1]) for event in events if event.kind == "mark" and b'"ack"' in event.octets
+        len(json.loads(event.octets)[2]) for event in events if event.kind == "mark" and b'"ack"' in event.octets
     )
     return Result(points, kinds.count("write"), kinds.count("sync"), acknowledged, wrong)
 
@@ -261,26 +276,35 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1, help="of what a cut leaves (1)")
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1, help="how many look at the same time")
     parser.add_argument("--json", action="store_true", help="print one line of JSON")
-    parser.add_argument("--subject", nargs=3, help=argparse.SUPPRESS)
+    parser.add_argument("--subject", nargs=4, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.subject:
-        phase, directory, seed = options.subject
-        _Subject(Path(directory), int(seed)).run(phase)
+        logging.disable()  # one phase damages its file, and is told so
+        end, phase, directory, seed = options.subject
+        subject = _Subject(Path(directory), int(seed))
+        if end == "spool":
+            subject.run(phase)
+        else:
+            inbox.run(phase, Path(directory), int(seed), subject.marks)
         return 0
     began = time.monotonic()
-    result = run(options.points, options.seed, options.processes)
-    for line in result.wrong[:20]:
-        print(line, file=sys.stderr)
-    shown = {
-        "points": result.points,
-        "writes": result.writes,
-        "fsyncs": result.syncs,
-        "acknowledged": result.acknowledged,
-        "wrong": len(result.wrong),
-        "seconds": round(time.monotonic() - began, 1),
-    }
-    print(json.dumps(shown) if options.json else ", ".join(f"{value} {name}" for name, value in shown.items()))
-    return 1 if result.wrong else 0
+    shown: dict[str, object] = {}
+    wrong = 0
+    for end, points in (("spool", options.points), ("inbox", options.points // 4)):
+        result = run(end, points, options.seed, options.processes)
+        for line in result.wrong[:20]:
+            print(f"{end}: {line}", file=sys.stderr)
+        wrong += len(result.wrong)
+        shown[end] = {
+            "points": result.points,
+            "writes": result.writes,
+            "fsyncs": result.syncs,
+            "acknowledged": result.acknowledged,
+            "wrong": len(result.wrong),
+        }
+    shown["seconds"] = round(time.monotonic() - began, 1)
+    print(json.dumps(shown) if options.json else "\n".join(f"{name}: {value}" for name, value in shown.items()))
+    return 1 if wrong else 0
 
 
 if __name__ == "__main__":
