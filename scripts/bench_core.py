@@ -30,8 +30,8 @@ __all__ = ["core_section", "read_part", "store"]
 _STORED = Path(__file__).with_suffix(".json")
 _TOLERANCE = 0.02
 """Instructions per call may grow by this share of those that are stored; it is stored with them."""
-_IN_FLIGHT = {"one by one": 1, "64 at a time": 64, "1024 at a time, a window of 512": 1024}
-_COUNTED_CALLS = 1024
+_IN_FLIGHT = {"one by one": 1, "64 at a time": 64, "256 at a time, a window of 128": 256}
+_COUNTED_CALLS = 512
 _TIMED_CALLS = 20_480
 _MARK = "getppid"
 _ALLOCATORS = {"_PyObject_Malloc", "_PyObject_Calloc", "_PyObject_Realloc"}

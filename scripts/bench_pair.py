@@ -41,6 +41,8 @@ __all__ = ["Pair"]
 _METHOD, _CLIENT = "echo.echo", b"\0bench"
 _WARM_UP_CALLS = 128
 """After so many the interpreter has specialised the code, and what grows has grown."""
+_WINDOW = 128
+"""Calls in flight at the server; more wait at the client, as many do when a server is busy."""
 _STEP_S = 0.00005
 """Passes with every event."""
 _PEER = Peer("s1", "s1", ("echo",), (Address("127.0.0.1", 5555),), {}, ("static",))
@@ -50,8 +52,9 @@ class Pair:
     """A client that is connected to one server, which echoes inline; both do what their shells do, on lists."""
 
     def __init__(self) -> None:
-        self._limits = ClientConfig().limits
-        self._client = ClientCore(ClientConfig(), random.Random(1))
+        config = ClientConfig(window_max=_WINDOW)
+        self._limits = config.limits
+        self._client = ClientCore(config, random.Random(1))
         identity = ServerIdentity(peer_id="s1", name="s1", realm="default", version="1", boot=1)
         methods = {_METHOD: MethodInfo(INLINE, raw=True)}
         self._server = ServerCore(identity, methods, {}, ServerConfig(), services=("echo",))
