@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from calendar import timegm
+from functools import lru_cache
 from typing import Any
 
 from mesh.spool.listen.entry import add_value
@@ -30,7 +31,7 @@ _PARAMETER = re.compile(rf' ({_NAME})="((?:[^"\\\]]|\\.)*)"', re.DOTALL)
 _ESCAPED = re.compile(r'\\(["\\\]])')
 _OLD_TIME = re.compile(r"([A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d(?:\.\d{1,9})?|\d{4}-\d\d-\d\dT\S{8,32}) ")
 _STAMP = re.compile(
-    r"(\d{4})-(\d\d)-([0-3]\d)T([0-2]\d):([0-5]\d):([0-6]\d)(\.\d{1,9})?(?:Z|([+-])(\d\d):([0-5]\d))", re.ASCII
+    r"(\d{4}-\d\d-[0-3]\d)T([0-2]\d):([0-5]\d):([0-6]\d(?:\.\d{1,9})?)(?:Z|([+-])(\d\d):([0-5]\d))", re.ASCII
 )
 _HOST = re.compile(r"([^\s\[\]]{1,255}) (?<!: )")
 """One that ends in a colon is a tag: logger(1) leaves the host out when it writes to /dev/log."""
@@ -52,21 +53,29 @@ def parse(octets: bytes) -> dict[str, Any]:
     become U+FFFD; the end of a line at its end is no part of the message.
     """
     text = octets.rstrip(_END).decode("utf-8", "replace")
-    fields: dict[str, Any] = {"format": "unknown"}
     found = _PRIORITY.match(text)
-    if found is None or int(found[1]) > _PRIORITY_MAX:
-        return fields | {"message": text}
-    priority = int(found[1])
-    fields |= {"priority": priority, "facility": _FACILITIES[priority >> 3], "severity": _SEVERITIES[priority & 7]}
-    rest = text[found.end() :]
-    if (header := _HEADER.match(rest)) and (ended := _structured_data(rest, header.end())):
-        named = {name: value for name, value in zip(_FIELDS, header.groups(), strict=True) if value != _NIL}
+    if found is None or (priority := int(found[1])) > _PRIORITY_MAX:
+        return {"format": "unknown", "message": text}
+    fields: dict[str, Any] = {
+        "format": "unknown",
+        "priority": priority,
+        "facility": _FACILITIES[priority >> 3],
+        "severity": _SEVERITIES[priority & 7],
+    }
+    at = found.end()
+    if (header := _HEADER.match(text, at)) and (ended := _structured_data(text, header.end())):
+        fields["format"] = "rfc5424"
+        for name, value in zip(_FIELDS, header.groups(), strict=True):
+            if value != _NIL:
+                fields[name] = value
+        _add_time(fields)
         data, at = ended
-        fields |= {"format": "rfc5424", **named, **_time(named.get("timestamp", ""))}
         if data:
             fields["structured_data"] = data
-        return fields | {"message": rest[at + 1 :].removeprefix(_BOM)}
-    return fields | _old(rest)
+        fields["message"] = text[at + 1 :].removeprefix(_BOM)
+    else:
+        _read_old(text, at, fields)
+    return fields
 
 
 def _structured_data(text: str, at: int) -> tuple[dict[str, dict[str, Any]], int] | None:
@@ -85,33 +94,41 @@ def _structured_data(text: str, at: int) -> tuple[dict[str, dict[str, Any]], int
     return (data, at) if at == len(text) or text[at] == " " else None
 
 
-def _time(stamp: str) -> dict[str, float]:
-    """Return the Unix seconds of a timestamp of RFC 5424 section 6.2.3, nothing for any other one."""
-    found = _STAMP.fullmatch(stamp)
+def _add_time(fields: dict[str, Any]) -> None:
+    """Add the Unix seconds of the timestamp, if it is one of RFC 5424 section 6.2.3."""
+    found = _STAMP.fullmatch(fields.get("timestamp", ""))
     if found is None:
-        return {}
-    *numbers, fraction, ahead, hours, minutes = found.groups()
+        return
+    date, hour, minute, second, ahead, hours, minutes = found.groups()
     try:
-        at = timegm(tuple(map(int, numbers)))
+        at = _midnight(date) + 3600 * int(hour) + 60 * int(minute) + float(second)
     except ValueError:  # there is no such month, or no such year
-        return {}
+        return
     offset = 60 * (60 * int(hours or 0) + int(minutes or 0))
-    return {"time": at + float(f"0{fraction or ''}") - (-offset if ahead == "-" else offset)}
+    fields["time"] = at + offset if ahead == "-" else at - offset
 
 
-def _old(text: str) -> dict[str, Any]:
-    """Read TIMESTAMP HOSTNAME TAG[PID]: CONTENT (RFC 3164 section 4.1), each of which may be missing."""
-    fields: dict[str, Any] = {}
-    at = 0
-    if stamp := _OLD_TIME.match(text):
-        fields |= {"format": "rfc3164", "timestamp": stamp[1], **_time(stamp[1])}
+@lru_cache(maxsize=64)
+def _midnight(date: str) -> int:
+    """Return the Unix seconds at which a day begins; most messages are of the same one."""
+    year, month, day = map(int, date.split("-"))
+    return timegm((year, month, day, 0, 0, 0))
+
+
+def _read_old(text: str, at: int, fields: dict[str, Any]) -> None:
+    """Add TIMESTAMP HOSTNAME TAG[PID]: CONTENT (RFC 3164 section 4.1), each of which may be missing."""
+    if stamp := _OLD_TIME.match(text, at):
+        fields["format"] = "rfc3164"
+        fields["timestamp"] = stamp[1]
+        _add_time(fields)
         at = stamp.end()
         if host := _HOST.match(text, at):
             fields["hostname"] = host[1]
             at = host.end()
     if tag := _TAG.match(text, at):
-        fields |= {"format": "rfc3164", "app_name": tag[1]}
+        fields["format"] = "rfc3164"
+        fields["app_name"] = tag[1]
         if tag[2]:
             fields["proc_id"] = tag[2]
         at = tag.end()
-    return fields | {"message": text[at:]}
+    fields["message"] = text[at:]
