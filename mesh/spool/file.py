@@ -71,10 +71,14 @@ class SpoolFile:
             ) from None
         try:
             with self.lock:
-                if self._presence.take_if_free():
-                    self._open_first()
-                else:
-                    self._connect()
+                first = self._presence.take_if_free()
+                try:
+                    self._open(first)
+                except SpoolError:
+                    if not self._reserve.exists():
+                        raise
+                    self.give_reserve()  # it may be that the disk is full
+                    self._open(first)
                 self._keep_reserve()
                 self._presence.share()
         except BaseException:
@@ -145,8 +149,11 @@ class SpoolFile:
         self._presence.close()
         self.lock.close()
 
-    def _open_first(self) -> None:
-        """Open it when nobody else has, and look whether it is in order."""
+    def _open(self, first: bool) -> None:
+        """Open it, and look whether it is in order if nobody else has it open."""
+        if not first:
+            self._connect()
+            return
         directory, path = self._directory, self._path
         try:
             finish(directory)

@@ -203,7 +203,9 @@ def explain(directory: Path, error: sqlite3.Error | SpoolError) -> SpoolError:
     primary = code & 0xFF if code is not None else None
     if primary in _DAMAGE or (code is None and isinstance(error, sqlite3.OperationalError)):
         return SpoolCorrupt(f"{directory / FILE} is damaged ({error})", path=str(directory))
-    remedy = _REMEDIES.get(primary or 0, "open the spool again")
+    # There is no room for the index of the WAL.
+    full = code == sqlite3.SQLITE_IOERR_SHMSIZE
+    remedy = _REMEDIES.get(sqlite3.SQLITE_FULL if full else primary or 0, "open the spool again")
     name = getattr(error, "sqlite_errorname", type(error).__name__)
     return SpoolError(f"{directory / FILE}: {remedy} ({name}: {error})", path=str(directory))
 
