@@ -1,4 +1,4 @@
-"""What a shell completes besides commands and options: the names of live servers, services and methods.
+"""What a shell completes besides commands and options: directories, and names of live servers, services and methods.
 
 The mesh is asked at each press of the key, which takes half a second; what cannot be reached by then is not offered.
 """
@@ -15,12 +15,23 @@ from mesh import MeshError
 if TYPE_CHECKING:
     from mesh import Client, ServerView
 
-__all__ = ["complete_methods", "complete_names", "complete_servers", "complete_services"]
+__all__ = ["complete_directories", "complete_methods", "complete_names", "complete_servers", "complete_services"]
 
 _LOOK_S = 0.4
 _ANSWER_S = 0.5
 
 _Look = Callable[["Client", "list[ServerView]"], Iterable[str]]
+
+
+def complete_directories(action: argparse.Action) -> None:
+    """Have an argument completed by directories."""
+
+    def names(prefix: str, **_: object) -> list[str]:
+        from argcomplete.completers import DirectoriesCompleter
+
+        return list(DirectoriesCompleter()(prefix))
+
+    action.completer = names  # type: ignore[attr-defined]  # argcomplete's own
 
 
 def complete_servers(action: argparse.Action) -> None:

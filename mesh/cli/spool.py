@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mesh import LocalProtocolError, Spool, SpoolEntry
+from mesh.cli.completers import complete_directories
 from mesh.cli.exits import UsageError
 from mesh.cli.options import octets
 from mesh.spool.listen.intake import check_method
@@ -28,7 +29,7 @@ __all__ = [
 
 def add_directory(parser: argparse.ArgumentParser) -> None:
     """Add the option that says which spool."""
-    parser.add_argument("--dir", required=True, metavar="DIR", help="directory of the spool")
+    complete_directories(parser.add_argument("--dir", required=True, metavar="DIR", help="directory of the spool"))
 
 
 def add_quota_options(parser: argparse.ArgumentParser, policies: Sequence[str]) -> None:

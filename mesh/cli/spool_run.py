@@ -7,6 +7,7 @@ import asyncio
 import os
 
 from mesh import AsyncSpool
+from mesh.cli.completers import complete_methods
 from mesh.cli.exits import Exit, UsageError
 from mesh.cli.options import add_client_options, add_log_option, begin_logs, interfaces_of
 from mesh.cli.spool import add_directory, add_quota_options, method_name
@@ -41,8 +42,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     listening.add_argument(
         "--listen", action="append", default=[], metavar="ipc://PATH", help="take records from local ZeroMQ clients"
     )
-    parser.add_argument(
-        "--to", type=method_name, metavar="METHOD", help="the inbox for syslog and RADIUS, such as warehouse.ingest"
+    complete_methods(
+        parser.add_argument(
+            "--to", type=method_name, metavar="METHOD", help="the inbox for syslog and RADIUS, such as warehouse.ingest"
+        )
     )
     parser.add_argument(
         "--secret-file", metavar="FILE", help="RADIUS clients: a line with ADDRESS SECRET for each; mode 0600"

@@ -261,9 +261,12 @@ def completions(line: str, out: Path) -> set[str]:
     return {word.strip() for word in out.read_text().splitlines()}
 
 
+SPOOL = [("mesh spool ver", {"verify"}), ("mesh spool purge --rea", {"--ready"})]
+
+
 @pytest.mark.parametrize(
     ("line", "offered"),
-    [("mesh ca", {"call"}), ("mesh call a.b --ti", {"--timeout"}), ("mesh completion z", {"zsh"})],
+    [("mesh ca", {"call"}), ("mesh call a.b --ti", {"--timeout"}), ("mesh completion z", {"zsh"}), *SPOOL],
 )
 def test_commands_and_options_are_completed(tmp_path: Path, line: str, offered: set[str]) -> None:
     assert completions(line, tmp_path / "out") == offered
