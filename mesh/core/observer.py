@@ -60,19 +60,21 @@ def observed(handle: Handle, calls: Mapping[int, PendingCall], observer: CallObs
     """
 
     def handle_observed(event: ClientEvent, now: float) -> list[ClientAction]:
-        abandoned = event.call if isinstance(event, CallAbandoned) and not event.call.done else None
+        abandoned = event.call if type(event) is CallAbandoned and not event.call.done else None
         actions = handle(event, now)
         if abandoned is not None:
             observer.abandoned(abandoned, now)
         for action in actions:
-            if isinstance(action, Send) and isinstance(action.record, Call):
-                if (call := calls.get(action.record.call_id)) is not None:
-                    action.record.metadata = observer.sent(call, action.record.metadata)
-            elif isinstance(action, SendFrames) and action.call_id:
-                if (call := calls.get(action.call_id)) is not None:
-                    observer.sent(call, None)
-            elif isinstance(action, Finish) and isinstance(action.call, PendingCall):
-                observer.finished(action.call, now)
+            kind = type(action)
+            if kind is Finish:
+                if type(action.call) is PendingCall:  # type: ignore[union-attr]
+                    observer.finished(action.call, now)  # type: ignore[union-attr]
+            elif kind is Send:
+                record = action.record  # type: ignore[union-attr]
+                if type(record) is Call and (call := calls.get(record.call_id)) is not None:
+                    record.metadata = observer.sent(call, record.metadata)
+            elif kind is SendFrames and (call := calls.get(action.call_id)) is not None:  # type: ignore[union-attr]
+                observer.sent(call, None)
         return actions
 
     return handle_observed

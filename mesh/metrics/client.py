@@ -41,7 +41,7 @@ _COUNTED = (
 class ClientCollector(Collector):
     """Tells of a client when it is scraped; that of an AsyncClient is to be made in its loop.
 
-    Between scrapes it counts how long each call took, which adds 1 us to a call. A client that is closed, or whose loop
+    Between scrapes nothing is done but to count how long each call took. A client that is closed, or whose loop
     does not turn, tells nothing.
 
     Args:

@@ -31,6 +31,8 @@ class CallRecorder:
     def __init__(self, methods_max: int) -> None:
         self._methods = Labels(methods_max)
         self._durations: dict[tuple[str, Status, str], Histogram] = {}
+        self._answered: dict[str, Histogram] = {}
+        """Those of calls that ended well, by method: nearly every call."""
         self._lock = threading.Lock()
         """A scrape reads in another thread."""
 
@@ -41,16 +43,20 @@ class CallRecorder:
     def finished(self, call: PendingCall, now: float) -> None:
         """Count a call that has ended."""
         error = call.error
-        status = status_of(error)
         if error is None:
-            kind = ""
-        else:  # a status that a server gave is the kind of the error; what never came to one has that of its class
-            kind = status.name if isinstance(error, RemoteError) else type(error).__name__
-        self._record(call, status, kind, now)
+            histogram = self._answered.get(call.method) or self._begin(call.method)
+            with self._lock:
+                histogram.record(now - call.started_at)
+            return
+        status = status_of(error)
+        if isinstance(error, RemoteError):  # its kind is the status that the server gave
+            self._failed(call, status, status.name, now, known=status is not Status.UNIMPLEMENTED)
+        else:
+            self._failed(call, status, type(error).__name__, now)
 
     def abandoned(self, call: PendingCall, now: float) -> None:
         """Count a call that nobody waits for any more."""
-        self._record(call, Status.CANCELLED, Status.CANCELLED.name, now)
+        self._failed(call, Status.CANCELLED, Status.CANCELLED.name, now)
 
     def durations(self) -> Iterator[tuple[str, Status, str, Durations]]:
         """Yield method, status, kind of error, and how long such calls took."""
@@ -58,13 +64,22 @@ class CallRecorder:
             told = [(*key, durations_of(histogram)) for key, histogram in self._durations.items()]
         yield from told
 
-    def _record(self, call: PendingCall, status: Status, kind: str, now: float) -> None:
-        error = call.error
-        answered = (error is None and status is Status.OK) or isinstance(error, RemoteError)
+    def _begin(self, method: str) -> Histogram:
+        """Return the histogram of a method's calls that end well, from now on also without looking for it."""
         with self._lock:
-            known = self._methods.has(call.method) or (answered and status is not Status.UNIMPLEMENTED)
-            key = (self._methods.of(call.method) if known else OTHER, status, kind)
-            histogram = self._durations.get(key)
-            if histogram is None:
-                histogram = self._durations[key] = Histogram()
-            histogram.record(now - call.started_at)
+            label = self._methods.of(method)
+            histogram = self._of(label, Status.OK, "")
+            if label is not OTHER:
+                self._answered[method] = histogram
+            return histogram
+
+    def _failed(self, call: PendingCall, status: Status, kind: str, now: float, *, known: bool = False) -> None:
+        with self._lock:
+            label = self._methods.of(call.method) if known or self._methods.has(call.method) else OTHER
+            self._of(label, status, kind).record(now - call.started_at)
+
+    def _of(self, label: str, status: Status, kind: str) -> Histogram:
+        key = (label, status, kind)
+        if key not in self._durations:
+            self._durations[key] = Histogram()
+        return self._durations[key]
