@@ -81,7 +81,7 @@ def test_a_number_is_never_given_again(store: Store) -> None:
 def test_a_damaged_record_is_set_aside_and_the_rest_comes(store: Store) -> None:
     put(store, "a.b", b"1", b"2", b"3")
     (key,) = store.keys([2])
-    row = bytearray(store.packed("a.b")[1][2])
+    row = bytearray(store.fetch("a.b")[1].pack())
     row[-1] ^= 4
     change_row(store, "ready", "row", key, bytes(row))
     assert fetched(store, "a.b") == [b"1", b"3"]
