@@ -32,12 +32,12 @@ class Job(Generic[X, R]):
     __slots__ = ("done", "error", "leads", "result", "wake", "weight", "work")
 
     def __init__(self, work: Callable[[X], R], weight: int, wake: Callable[[], None]) -> None:
-        self.work = work
-        self.weight = weight
-        self.wake = wake
+        self.work: Callable[[X], R] = work
+        self.weight: int = weight
+        self.wake: Callable[[], None] = wake
         """Called when it is done, or when it is its turn to make the next transaction."""
-        self.leads = False
-        self.done = False
+        self.leads: bool = False
+        self.done: bool = False
         self.error: BaseException | None = None
         self.result: R
 

@@ -61,7 +61,7 @@ class SpoolFile:
             if not directory.is_dir():
                 directory.mkdir(mode=0o700)
                 schema.sync_directory(directory.parent)
-            self.lock = FileLock(directory, "write.lock")
+            self.lock: FileLock = FileLock(directory, "write.lock")
             """Held while the file is written, and while it is replaced."""
             self._presence = FileLock(directory, "open.lock")
         except OSError as error:

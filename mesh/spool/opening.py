@@ -43,14 +43,14 @@ class Settings:
         clock: Callable[[], float],
     ) -> None:
         try:
-            self.directory = Path(path)
+            self.directory: Path = Path(path)
         except TypeError:
             raise ConfigError(f"path is {path!r}; give the directory of the spool") from None
         if isinstance(window, bool) or not isinstance(window, int) or not 1 <= window <= _WINDOW_MAX:
             raise ConfigError(f"window is {window!r}; give a whole number of batches from 1 to {_WINDOW_MAX}")
-        self.quota = Quota(records_max, octets_max, when_full)
+        self.quota: Quota = Quota(records_max, octets_max, when_full)
         self.deliver = deliver
-        self.config = config or ClientConfig()
+        self.config: ClientConfig = config or ClientConfig()
         self._client = (servers, discover, realm, interfaces, self.config)
         self._live_first = live_first
         self._window = window
