@@ -52,7 +52,7 @@ class Gateway:
         self._later = _later(client, self._catalog, settings.spool)
         self._calls = Calls(client, self._catalog, settings, self._later)
         self._views = Views(client, self._catalog, self._watch, settings)
-        handlers = {HTTPException: _refused, Problem: _problem}
+        handlers = {HTTPException: _refused, Problem: _problem, Exception: _failed}
         kept = self._later.routes() if self._later is not None else []
         self._others = Starlette(routes=[*self._views.routes(), *kept, *routes], exception_handlers=handlers)
 
@@ -77,26 +77,34 @@ class Gateway:
         connection = scope.get("mesh.connection")
         if connection is not None:  # uvicorn tells of a caller who is gone; a call has no time to ask
             connection.caller = asyncio.current_task()
-        path = scope["path"]
-        headers = dict(scope["headers"])
         try:
-            self._guard.check(path, headers, (scope.get("server") or ("",))[0])
-            if path.startswith(PREFIX):
-                await self._calls(scope, headers, receive, send)
-            else:
-                await self._others(scope, receive, send)
-        except Problem as problem:
-            await respond_problem(send, problem)
+            try:
+                await self._answer(scope, receive, send)
+            except Problem as problem:
+                await respond_problem(send, problem)
         except Disconnected:
             pass
         except asyncio.CancelledError:
             if connection is None or not connection.transport.is_closing():
                 text = "the gateway stops, and could not wait for the answer any longer"
                 await respond_problem(send, Problem(503, text, "UNAVAILABLE"))
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request. Raises Problem and Disconnected."""
+        path = scope["path"]
+        headers = dict(scope["headers"])
+        self._guard.check(path, headers, (scope.get("server") or ("",))[0])
+        try:
+            if path.startswith(PREFIX):
+                await self._calls(scope, headers, receive, send)
+            else:
+                await self._others(scope, receive, send)
+        except (Problem, Disconnected):
+            raise
         except Exception:
             _log.exception("a fault of the gateway at %s %s", scope["method"], path)
-            text = "a fault of the gateway; its log says where, please report it"
-            await respond_problem(send, Problem(500, text, "INTERNAL"))
+            if path.startswith(PREFIX):  # Starlette has answered already
+                raise _fault() from None
 
 
 def _later(client: AsyncClient, catalog: Catalog, directory: str) -> Later | None:
@@ -105,6 +113,15 @@ def _later(client: AsyncClient, catalog: Catalog, directory: str) -> Later | Non
     from mesh.gateway.later import Later  # who keeps no calls needs no SQLite
 
     return Later(client, catalog, directory)
+
+
+def _fault() -> Problem:
+    return Problem(500, "a fault of the gateway; its log says where, please report it", "INTERNAL")
+
+
+async def _failed(request: Request, error: Exception) -> Response:
+    """Answer what a view could not, for a fault of its own."""
+    return await _problem(request, _fault())
 
 
 async def _problem(request: Request, error: Exception) -> Response:

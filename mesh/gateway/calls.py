@@ -12,7 +12,7 @@ from starlette.types import Receive, Scope, Send
 from mesh import AsyncClient, MeshError
 from mesh.gateway.answers import COMMON, answer_of
 from mesh.gateway.catalog import Catalog, Offer
-from mesh.gateway.exchange import Room, read_body, respond
+from mesh.gateway.exchange import SMALL, Held, Room, read_body, respond
 from mesh.gateway.headers import idempotency_key, later_s, text_of, timeout_s, trace
 from mesh.gateway.multipart import split_frames
 from mesh.gateway.problem import Problem, problem_of
@@ -60,27 +60,46 @@ class Calls:
         offer = self._catalog.offer(name) or await self._catalog.learn(name)
         if not self._allows(name, offer):
             raise Problem(403, f"{name or 'nothing'} may not be called from here; see --allow", "PERMISSION_DENIED")
+        held = Held(self._room)
+        try:
+            status, given, body = await self._answer(name, offer, scope, headers, receive, held)
+            large = len(body) > SMALL
+            if large:
+                held.hold(len(body))
+            await respond(send, status, given, body)
+            if large and (connection := scope.get("mesh.connection")) is not None:
+                await connection.written()
+        finally:
+            held.give_back()
+
+    async def _answer(
+        self,
+        name: str,
+        offer: Offer | None,
+        scope: Scope,
+        headers: Mapping[bytes, bytes],
+        receive: Receive,
+        held: Held,
+    ) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
+        """Make the call, or keep it for later; return status, headers and body of the response. Raises Problem."""
         seconds = timeout_s(headers, self._settings.timeout_s_max)
         key = idempotency_key(headers, _KEY_MAX)
         try:
             if scope["method"] == "POST":
-                body = await read_body(headers, receive, self._settings.body_max, self._room)
+                body = await read_body(headers, receive, self._settings.body_max, held)
                 frames = _frames(headers, body)
             else:
                 offer = await self._readable(name, offer, scope, seconds)
                 frames = await self._query(offer, scope["query_string"])
             waits_s = later_s(headers)
             if self._later is not None and waits_s is not None and scope["method"] == "POST":
-                given = await self._later.accept(name, frames, key, trace(headers), seconds, waits_s)
-                await respond(send, *given)
-                return
+                return await self._later.accept(name, frames, key, trace(headers), seconds, waits_s)
             reply = await self._client.request(name, frames, timeout=seconds, key=key, metadata=trace(headers))
             offer = self._catalog.offer(name, reply.peer_id) or offer or await self._catalog.learn(name)
             kind, body = answer_of(reply, name, raw=offer is None or offer.raw)
         except MeshError as error:
             raise problem_of(error) from None
-        length = (b"content-length", b"%d" % len(body))
-        await respond(send, 200, [(b"content-type", kind), length, *COMMON], body)
+        return 200, [(b"content-type", kind), (b"content-length", b"%d" % len(body)), *COMMON], body
 
     def _allows(self, name: str, offer: Offer | None) -> bool:
         allowed = self._allowed.get(name)

@@ -11,7 +11,7 @@ import asyncio
 from collections import OrderedDict
 from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from mesh.gateway.problem import Problem
 from mesh.gateway.settings import GatewaySettings
@@ -124,6 +124,7 @@ class Connection(HttpToolsProtocol):
         self._in_head = True
         self._in_body = False
         self._head_octets = 0
+        self._running: RequestResponseCycle | None = None
         self._complaint: Problem | None = None
         self._refusal: Problem | None = None
         self._stalled: asyncio.TimerHandle | None = None
@@ -154,6 +155,9 @@ class Connection(HttpToolsProtocol):
         self._crowd.leave(self)
         self._resume()
         super().connection_lost(exc)
+        if self._running is not None:  # uvicorn tells the last of several requests alone
+            self._running.disconnected = True
+            self._running.message_event.set()
         if self.caller is not None:
             self.caller.cancel()
 
@@ -175,19 +179,29 @@ class Connection(HttpToolsProtocol):
         self._head_octets = self._head_octets or 1
         self.scope["mesh.connection"] = self  # type: ignore[typeddict-unknown-key]
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A header is complete. Raises Problem, at which the parser gives up."""
+        if len(self.headers) >= self._limits.headers_max:
+            self._complaint = _head_too_long(self._limits)
+            raise self._complaint
+        super().on_header(name, value)
+
     def on_headers_complete(self) -> None:
         """The head is complete. Raises Problem, at which the parser gives up."""
-        limits = self._limits
         octets = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
         if len(self.url) > _URL_MAX:
             self._complaint = Problem(414, f"the URL has more than {_URL_MAX} octets; use POST", "INVALID_ARGUMENT")
-        elif octets > limits.head_max or len(self.headers) > limits.headers_max:
-            self._complaint = _head_too_long(limits)
+        elif octets > self._limits.head_max:
+            self._complaint = _head_too_long(self._limits)
         if self._complaint is not None:
             raise self._complaint
         self._in_head, self._in_body, self._head_octets = False, True, 0
         super().on_headers_complete()
         self.cycle.transport = self._writer  # type: ignore[assignment]
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._running = cycle
+        super()._start_asgi_task(cycle, app)
 
     def on_message_complete(self) -> None:
         """The body is complete."""
@@ -207,6 +221,10 @@ class Connection(HttpToolsProtocol):
     def send_400_response(self, msg: str) -> None:
         """Tell why the parser gave up: because of a bound, or because it is no HTTP."""
         self._refuse(self._complaint or Problem(400, "this is no request of HTTP/1.1", "INVALID_ARGUMENT"))
+
+    async def written(self) -> None:
+        """Wait until the caller has read most of what was written, or has gone."""
+        await self.flow.drain()
 
     def pause_writing(self) -> None:
         """The caller does not read."""
@@ -231,7 +249,7 @@ class Connection(HttpToolsProtocol):
 
     def _refuse(self, problem: Problem) -> None:
         """Tell a caller whose request cannot be read on, and close soon."""
-        self._refusal = problem
+        self._refusal = problem.with_traceback(None)  # which would hold what was read
         self._crowd.wait_for(self)
         self._write(problem)
         if self.transport.can_write_eof():

@@ -8,10 +8,10 @@ from starlette.types import Message, Receive, Send
 
 from mesh.gateway.problem import Problem
 
-__all__ = ["Disconnected", "Room", "read_body", "respond", "respond_problem"]
+__all__ = ["SMALL", "Disconnected", "Held", "Room", "read_body", "respond", "respond_problem"]
 
-_SMALL = 65536
-"""What uvicorn buffers of each connection in any case."""
+SMALL = 65536
+"""What uvicorn buffers of each connection in any case; shorter bodies are not counted."""
 
 
 class Disconnected(Exception):
@@ -19,28 +19,46 @@ class Disconnected(Exception):
 
 
 class Room:
-    """Counts the octets of larger bodies that are held at the same time.
+    """For the larger bodies of all requests and answers together.
 
     Args:
-        octets_max: So many and no more.
+        octets_max: So many octets and no more.
     """
 
     def __init__(self, octets_max: int) -> None:
-        self._left = octets_max
+        self.left = octets_max
+        """Octets that more bodies may have."""
 
-    def take(self, octets: int) -> None:
-        """Have room for so many more. Raises Problem: there is none."""
-        if octets > self._left:
-            text = "the gateway holds as many octets of other requests as it may; try again"
+
+class Held:
+    """What one request has of the room; to be given back at its end.
+
+    Args:
+        room: That of all.
+    """
+
+    __slots__ = ("_octets", "_room")
+
+    def __init__(self, room: Room) -> None:
+        self._room = room
+        self._octets = 0
+
+    def hold(self, octets: int) -> None:
+        """Have room for so many octets, instead of what it had. Raises Problem: there is none."""
+        more = octets - self._octets
+        if more > self._room.left:
+            text = "the gateway holds as many octets of other requests and answers as it may; try again"
             raise Problem(503, text, "RESOURCE_EXHAUSTED")
-        self._left -= octets
+        self._room.left -= more
+        self._octets = octets
 
-    def give(self, octets: int) -> None:
-        """Give room back."""
-        self._left += octets
+    def give_back(self) -> None:
+        """Have no room any more."""
+        self._room.left += self._octets
+        self._octets = 0
 
 
-async def read_body(headers: Mapping[bytes, bytes], receive: Receive, octets_max: int, room: Room) -> bytes:
+async def read_body(headers: Mapping[bytes, bytes], receive: Receive, octets_max: int, held: Held) -> bytes:
     """Return the body of a request. What was not read of a body that is too long, uvicorn throws away.
 
     Raises:
@@ -56,20 +74,16 @@ async def read_body(headers: Mapping[bytes, bytes], receive: Receive, octets_max
         raise _too_long(octets_max)
     if not message.get("more_body"):
         return body
-    chunks, octets, held = [body], len(body), 0
-    try:
-        while message.get("more_body"):
-            message = await receive()
-            chunks.append(_chunk(message))
-            octets += len(chunks[-1])
-            if octets > octets_max:
-                raise _too_long(octets_max)
-            if octets > _SMALL:
-                room.take(octets - held)
-                held = octets
-        return b"".join(chunks)
-    finally:
-        room.give(held)
+    chunks, octets = [body], len(body)
+    while message.get("more_body"):
+        message = await receive()
+        chunks.append(_chunk(message))
+        octets += len(chunks[-1])
+        if octets > octets_max:
+            raise _too_long(octets_max)
+        if octets > SMALL:
+            held.hold(octets)
+    return b"".join(chunks)
 
 
 def _chunk(message: Message) -> bytes:

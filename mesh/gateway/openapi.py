@@ -6,10 +6,13 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from mesh.gateway.catalog import Offer
+from mesh.gateway.headers import TIMEOUT_S_MIN
 
 __all__ = ["document"]
 
 _PROBLEM_TYPE = "application/problem+json"
+_REST = "*"
+"""What `mesh.describe` calls any number of further arguments."""
 _OCTETS = "application/octet-stream"
 _PROBLEM = {
     "type": "object",
@@ -45,7 +48,7 @@ _TIMEOUT = {
     "name": "Request-Timeout",
     "in": "header",
     "description": "Seconds that the call may take, over all attempts; Grpc-Timeout is understood as well.",
-    "schema": {"type": "number", "exclusiveMinimum": 0},
+    "schema": {"type": "number", "minimum": TIMEOUT_S_MIN},
 }
 _KEY = {
     "name": "Idempotency-Key",
@@ -107,9 +110,12 @@ def _schemas(
     if schema is None or offer.raw:
         return {}, {}
     prefix = f"#/components/schemas/{offer.name}."
+    arguments = dict(schema.get("arguments", {}))
+    # Python takes more of them only after all in order, and an object has none in order.
+    arguments["properties"] = {key: value for key, value in arguments.get("properties", {}).items() if key != _REST}
     for name, value in schema.get("$defs", {}).items():
         shared[f"{offer.name}.{name}"] = _moved(value, prefix)
-    return _moved(schema.get("arguments", {}), prefix), _moved(schema.get("result", {}), prefix)
+    return _moved(arguments, prefix), _moved(schema.get("result", {}), prefix)
 
 
 def _moved(schema: Any, prefix: str) -> Any:

@@ -21,14 +21,23 @@ from mesh.gateway.settings import GatewaySettings
 
 __all__ = ["bind", "serve"]
 
-_BACKLOG = 1024
-"""Connections that the kernel keeps until they are taken."""
+_BACKLOG = 4096
+"""Connections that the kernel keeps until they are taken; as many as it may (net.core.somaxconn)."""
+_TAKEN = 32
+"""Connections that are taken at once. asyncio would take the whole backlog before it reads what the first one says, and
+a crowd would have it shown out as silent."""
 _DESCRIPTORS_SPARED = 256
 """For the sockets of the mesh and the files of the program."""
 
 
 class _Server(uvicorn.Server):
     """Leaves signals to its caller: uvicorn raises them once more at the end, and the exit code would be theirs."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen; asyncio takes as many connections at once as it has the kernel keep."""
+        await super().startup(sockets)
+        for listening in sockets or ():
+            listening.listen(_BACKLOG)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -101,10 +110,11 @@ def _config(gateway: Gateway, crowd: Crowd, settings: GatewaySettings) -> uvicor
         ws="none",
         lifespan="off",
         log_config=None,
+        log_level="error",  # who sends no HTTP is told so; a log that strangers can fill is of no use
         access_log=False,
         proxy_headers=False,
         server_header=False,
-        backlog=_BACKLOG,
+        backlog=_TAKEN,
         timeout_keep_alive=int(settings.idle_timeout_s),
         timeout_graceful_shutdown=max(1, int(settings.drain_s)),
         ssl_certfile=settings.certificate or None,

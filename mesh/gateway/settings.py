@@ -46,7 +46,8 @@ class GatewaySettings:
     body_max: int = 16 * _MIB
     """Octets of one request body."""
     bodies_max: int = 256 * _MIB
-    """Octets of all larger bodies that are held at the same time; one more is refused with 503."""
+    """Octets of all larger bodies, of requests and answers, that are held at the same time; beyond it they are refused
+    with 503."""
     head_max: int = 16 * 1024
     """Octets of the request line and headers."""
     headers_max: int = 64
