@@ -48,6 +48,33 @@ class Job(Generic[X, R]):
         return self.result
 
 
+class _Bell:
+    """Wakes coroutines of one loop from other threads: with one call for all that are to wake meanwhile."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self._sleepers: deque[asyncio.Future[None]] = deque()
+        self._mutex = threading.Lock()
+        self._rung = False
+
+    def ring(self, sleeper: asyncio.Future[None]) -> None:
+        """Have this one go on."""
+        self._sleepers.append(sleeper)
+        with self._mutex:
+            rung, self._rung = self._rung, True
+        if not rung:
+            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+                self.loop.call_soon_threadsafe(self._wake)
+
+    def _wake(self) -> None:
+        with self._mutex:
+            self._rung = False
+        while self._sleepers:
+            sleeper = self._sleepers.popleft()
+            if not sleeper.done():
+                sleeper.set_result(None)
+
+
 class GroupCommit(Generic[X]):
     """The queue of those who want to change something.
 
@@ -63,6 +90,8 @@ class GroupCommit(Generic[X]):
         self._busy = False
         """Somebody makes a transaction, or is about to: the first in the queue, then."""
         self._helper: ThreadPoolExecutor | None = None
+        self._bell: _Bell | None = None
+        """That of the loop whose coroutine came last."""
         self._closed = False
 
     def do(self, work: Callable[[X], R], weight: int = 1) -> R:
@@ -84,15 +113,13 @@ class GroupCommit(Generic[X]):
         """Do the same from a coroutine; the loop goes on meanwhile. One that is cancelled may or may not be done."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[None] = loop.create_future()
-
-        def settle() -> None:
-            if not future.done():
-                future.set_result(None)
+        bell = self._bell
+        if bell is None or bell.loop is not loop:
+            bell = self._bell = _Bell(loop)
 
         def wake() -> None:
             if job.done:
-                with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
-                    loop.call_soon_threadsafe(settle)
+                bell.ring(future)
             else:
                 self._lead_elsewhere()
 
