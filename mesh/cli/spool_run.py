@@ -5,10 +5,12 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
+from typing import TYPE_CHECKING
 
 from mesh import AsyncSpool
 from mesh.cli.completers import complete_methods
 from mesh.cli.exits import Exit, UsageError
+from mesh.cli.metrics import add_metrics_options, check_metrics_options, open_metrics
 from mesh.cli.options import add_client_options, add_log_option, begin_logs, interfaces_of
 from mesh.cli.spool import add_directory, add_quota_options, method_name
 from mesh.cli.workers import Teller
@@ -16,6 +18,10 @@ from mesh.notify import Notifier
 from mesh.signals import StopSignals
 from mesh.spool.daemon import Complaints, Daemon, Listener
 from mesh.spool.keeper import Keeper
+from mesh.workers.actions import Say
+
+if TYPE_CHECKING:
+    from mesh.metrics import MetricsEndpoint
 
 __all__ = ["add_arguments", "run"]
 
@@ -61,17 +67,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--live-first", action="store_true", help="deliver new records before those that wait for long")
     add_client_options(parser)
     add_log_option(parser)
+    add_metrics_options(parser)
     parser.add_argument("--json", action="store_true", help="say what happens as one JSON object a line")
 
 
 def run(args: argparse.Namespace) -> int:
     """Listen and deliver; return the exit code when it was told to stop and has done so."""
     _check(args)
+    check_metrics_options(args)
     begin_logs(args.log_format)
     notifier = Notifier(os.environ)
     try:
-        with StopSignals() as signals, Teller(args.json, args.log_format == "json") as teller:
-            asyncio.run(_run(args, signals, teller, notifier))
+        with (
+            StopSignals() as signals,
+            Teller(args.json, args.log_format == "json") as teller,
+            open_metrics(args) as metrics,
+        ):
+            asyncio.run(_run(args, signals, teller, notifier, metrics))
     except ExceptionGroup as group:  # of a listener or two: the first is the reason
         raise group.exceptions[0] from None
     finally:
@@ -88,7 +100,13 @@ def _check(args: argparse.Namespace) -> None:
         raise UsageError(f"a spool that listens needs some room; give at least {_RECORDS_MIN} records and 4M")
 
 
-async def _run(args: argparse.Namespace, signals: StopSignals, teller: Teller, notifier: Notifier) -> None:
+async def _run(
+    args: argparse.Namespace,
+    signals: StopSignals,
+    teller: Teller,
+    notifier: Notifier,
+    metrics: MetricsEndpoint | None,
+) -> None:
     def make() -> AsyncSpool:
         return AsyncSpool(
             args.dir,
@@ -103,6 +121,11 @@ async def _run(args: argparse.Namespace, signals: StopSignals, teller: Teller, n
         )
 
     keeper = Keeper(make, teller.say)
+    if metrics is not None:
+        from mesh.metrics import SpoolCollector
+
+        metrics.registry.register(SpoolCollector(keeper))
+        teller.say(Say("metrics", f"metrics at {metrics.url}", facts={"url": metrics.url}))
     daemon = Daemon(keeper, _listeners(args, keeper, Complaints(teller.say)), notifier, teller.say)
 
     def on_signal() -> None:

@@ -1,4 +1,4 @@
-"""Metrics for Prometheus: collectors that read a client or a server when they are scraped, and an endpoint.
+"""Metrics for Prometheus: collectors that read a client, a server or a spool when they are scraped, and an endpoint.
 
     REGISTRY.register(ClientCollector(client))
 
@@ -12,6 +12,7 @@ from mesh.metrics.asgi import MetricsApp
 from mesh.metrics.client import ClientCollector
 from mesh.metrics.endpoint import MetricsEndpoint
 from mesh.metrics.server import FiguresCollector, ServerCollector
+from mesh.metrics.spool import SpoolCollector
 from mesh.metrics.supervisor import SupervisorCollector
 
 __all__ = [
@@ -20,5 +21,6 @@ __all__ = [
     "MetricsApp",
     "MetricsEndpoint",
     "ServerCollector",
+    "SpoolCollector",
     "SupervisorCollector",
 ]

@@ -41,10 +41,10 @@ def divide(a: int, b: int) -> float:
 
 
 class Scrape:
-    """What two workers and a gateway have told, and what the workers have logged."""
+    """What two workers, a gateway and a spool have told, and what the workers have logged."""
 
-    def __init__(self, workers: str, gateway: str, log: list[str]) -> None:
-        self.texts = {"workers": workers, "gateway": gateway}
+    def __init__(self, workers: str, gateway: str, spool: str, log: list[str]) -> None:
+        self.texts = {"workers": workers, "gateway": gateway, "spool": spool}
         self.log = [json.loads(line) for line in log]
         self.samples: dict[str, list[dict[str, str]]] = {}
         """Labels of each sample, by its name."""
@@ -73,21 +73,24 @@ def post(url: str, arguments: list[int]) -> int:
 
 @pytest.fixture(scope="module")
 def scrape(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scrape]:
-    file = tmp_path_factory.mktemp("application") / "calc.py"
+    folder = tmp_path_factory.mktemp("observed")
+    file = folder / "calc.py"
     file.write_text(APPLICATION)
     realm = {"MESH_REALM": f"observe-{os.getpid()}"}
     serve = ["serve", str(file), "--workers", "2", "--name", "calc", "--metrics", "0", "--log-format", "json"]
     with (
         spawn([*MESH, *serve], env=realm) as workers,
         spawn([*MESH, "gateway", "--listen", "127.0.0.1:0", "--log-format", "json"], env=realm) as gateway,
+        spawn([*MESH, "spool", "run", "--dir", str(folder / "spool"), "--metrics", "0"], env=realm) as spool,
     ):
-        metrics = workers.wait_line(r"^metrics at (http://127\.0\.0\.1:\d+/metrics)$", 20).group(1)
+        shown = r"^metrics at (http://127\.0\.0\.1:\d+/metrics)$"
+        metrics, kept = (process.wait_line(shown, 40).group(1) for process in (workers, spool))
         for name in ("calc-1", "calc-2"):
-            workers.wait_line(rf"^serving calc as {name} on ", 20)
-        front = gateway.wait_line(r"^answering on (http://127\.0\.0\.1:\d+)/$", 20).group(1)
+            workers.wait_line(rf"^serving calc as {name} on ", 40)
+        front = gateway.wait_line(r"^answering on (http://127\.0\.0\.1:\d+)/$", 40).group(1)
         assert [post(f"{front}/v1/call/calc/divide", [4, divisor]) for divisor in (2, 0)] == [200, 500]
         workers.wait_line('"dividing 4"', 10)
-        yield Scrape(read(metrics), read(f"{front}/metrics"), list(workers.stderr))
+        yield Scrape(read(metrics), read(f"{front}/metrics"), read(kept), list(workers.stderr))
 
 
 def test_one_answer_tells_of_all_workers(scrape: Scrape) -> None:
@@ -111,7 +114,7 @@ def test_the_gateway_tells_of_its_calls_and_of_the_servers_that_it_sees(scrape: 
 
 
 @needs_program("promtool")
-@pytest.mark.parametrize("who", ["workers", "gateway"])
+@pytest.mark.parametrize("who", ["workers", "gateway", "spool"])
 def test_prometheus_finds_nothing_to_better(scrape: Scrape, who: str) -> None:
     run = subprocess.run(
         ["promtool", "check", "metrics"], input=scrape.texts[who], capture_output=True, text=True, check=False
