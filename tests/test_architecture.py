@@ -106,7 +106,9 @@ LAYERS = (
     ),
     Layer("mesh.metrics.labels", (), pure=True),
     Layer("mesh.tracing.*", (*_CORE, "mesh.instruments", "mesh.io.serving", "mesh.tracing.*", "opentelemetry")),
-    Layer("mesh.metrics.*", (*_CORE, "mesh.aio", "mesh.sync", "mesh.metrics.*", "mesh.spool.record", "prometheus_client")),
+    Layer(
+        "mesh.metrics.*", (*_CORE, "mesh.aio", "mesh.sync", "mesh.metrics.*", "mesh.spool.record", "prometheus_client")
+    ),
     Layer("mesh.*", (*_CORE, "mesh.*", "discovery.*")),
 )
 
