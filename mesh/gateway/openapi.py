@@ -56,6 +56,36 @@ _KEY = {
     "description": "Calls with equal keys run once per server.",
     "schema": {"type": "string", "minLength": 1, "maxLength": 64, "pattern": "^[ -!#-\\[\\]-~]+$"},
 }
+_PREFER = {
+    "name": "Prefer",
+    "in": "header",
+    "description": "`respond-async`: the call is kept on disk and answered at its own URL, however late; with "
+    "`wait=10` the answer comes at once if there is one within so many seconds (RFC 7240).",
+    "schema": {"type": "string"},
+    "example": "respond-async, wait=10",
+}
+_KEPT = {
+    "type": "object",
+    "description": "How a call stands that is answered later.",
+    "properties": {
+        "id": {"type": "string"},
+        "method": {"type": "string"},
+        "state": {"enum": ["waiting", "running", "answered", "failed"]},
+        "put_at": {"type": "number", "description": "When it was accepted, in seconds since 1970."},
+        "ended_at": {"type": "number", "description": "When it ended, likewise."},
+        "tries": {"type": "integer"},
+        "problem": {"type": "string", "description": "Why it failed, or why the last try came to nothing."},
+        "code": {"type": "string", "description": "That of a problem, if it failed."},
+        "url": {"type": "string", "description": "Where this is told."},
+        "answer": {"type": "string", "description": "Where its answer is, once it has ended."},
+    },
+    "required": ["id", "method", "state", "put_at", "tries", "url"],
+}
+_LINKS = {
+    f"{what} of the call": {"operationId": f"{what}-of-call", "parameters": {"id": "$response.body#/id"}}
+    for what in ("state", "answer")
+}
+_ID = {"name": "id", "in": "path", "required": True, "schema": {"type": "string", "pattern": "^[0-9a-f]{32}$"}}
 _FAILED = {
     "description": "Refused, or failed",
     "content": {_PROBLEM_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
@@ -68,6 +98,7 @@ def document(
     version: str,
     timeout_s_max: float,
     secured: bool,
+    keeps: bool,
 ) -> dict[str, Any]:
     """Return the document.
 
@@ -76,6 +107,7 @@ def document(
         version: Of this gateway.
         timeout_s_max: Longest deadline that a caller may give.
         secured: Whether a token is asked for.
+        keeps: Whether it takes calls that are answered later.
     """
     schemas: dict[str, Any] = {"Problem": _PROBLEM}
     paths: dict[str, Any] = {}
@@ -87,10 +119,19 @@ def document(
             "parameters": _headers(timeout_s_max, [_TIMEOUT, _KEY]),
             "requestBody": _body(offer, arguments),
         }
+        if keeps:
+            post["parameters"].append(_PREFER)
+            post["responses"]["202"] = {**_kept("Accepted; Location tells where the call is found"), "links": _LINKS}
         path = paths[f"/v1/call/{service}/{method}"] = {"post": post}
         if offer.read_only:
             parameters = _headers(timeout_s_max, [_TIMEOUT]) + ([] if offer.raw else _query(arguments))
             path["get"] = {**_operation(offer, "read", result), "parameters": parameters}
+    if keeps:
+        schemas["Kept"] = _KEPT
+        paths["/v1/calls/{id}"] = _found("state", {"200": _kept("How it stands")})
+        paths["/v1/calls/{id}/answer"] = _found(
+            "answer", {"200": {"description": "As it was answered"}, "202": _kept("It has not ended")}
+        )
     whole: dict[str, Any] = {
         "openapi": "3.1.0",
         "info": {"title": "Methods of the live servers of this mesh", "version": version},
@@ -101,6 +142,16 @@ def document(
         whole["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
         whole["security"] = [{"token": []}]
     return whole
+
+
+def _kept(what: str) -> dict[str, Any]:
+    return {"description": what, "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Kept"}}}}
+
+
+def _found(what: str, responses: dict[str, Any]) -> dict[str, Any]:
+    """Return the path of a call that is answered later."""
+    answers = {**responses, "default": _FAILED}
+    return {"get": {"operationId": f"{what}-of-call", "tags": ["later"], "parameters": [_ID], "responses": answers}}
 
 
 def _schemas(

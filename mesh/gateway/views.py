@@ -103,6 +103,7 @@ class Views:
                 version=self._version,
                 timeout_s_max=self._settings.timeout_s_max,
                 secured=bool(self._settings.tokens),
+                keeps=bool(self._settings.spool),
             )
         )
 
