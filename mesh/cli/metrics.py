@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import ipaddress
 import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -39,16 +38,16 @@ def check_metrics_options(args: argparse.Namespace) -> None:
         if args.metrics_public:
             raise UsageError("--metrics-public is about metrics; give --metrics HOST:PORT as well")
         return
+    try:
+        from mesh.metrics import is_loopback
+    except ImportError as error:
+        raise UsageError(f"{error.name} is not installed; pip install 'freelance-mesh[metrics]'") from None
     host, port = args.metrics
-    if not args.metrics_public and not _is_loopback(host):
+    if not args.metrics_public and not is_loopback(host):
         raise UsageError(
             f"--metrics {host}:{port} would show methods and servers to whoever reaches that address; "
             f"give 127.0.0.1:{port}, or --metrics-public if that is wanted"
         )
-    try:
-        import mesh.metrics  # noqa: F401  # without its library there is nothing to say but how to get that
-    except ImportError as error:
-        raise UsageError(f"{error.name} is not installed; pip install 'freelance-mesh[metrics]'") from None
 
 
 @contextlib.contextmanager
@@ -72,10 +71,3 @@ def _address(text: str) -> tuple[str, int]:
     if parsed is None or int(parsed["port"]) > 65535:
         raise argparse.ArgumentTypeError(f"{text!r} is no address; write 127.0.0.1:9464, or a port")
     return (parsed["host"] or "127.0.0.1").strip("[]"), int(parsed["port"])
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from mesh.metrics.asgi import MetricsApp
 from mesh.metrics.client import ClientCollector
-from mesh.metrics.endpoint import MetricsEndpoint
+from mesh.metrics.endpoint import MetricsEndpoint, is_loopback
 from mesh.metrics.server import FiguresCollector, ServerCollector
 from mesh.metrics.spool import SpoolCollector
 from mesh.metrics.supervisor import SupervisorCollector
@@ -23,4 +23,5 @@ __all__ = [
     "ServerCollector",
     "SpoolCollector",
     "SupervisorCollector",
+    "is_loopback",
 ]

@@ -1,14 +1,17 @@
 """An HTTP endpoint for scrapes, in a thread of its own: nothing else of the process waits for whoever reads it.
 
 It answers GET and HEAD of /metrics and closes. A connection has ten seconds for everything, and there are so many at
-most; the text is made for one at a time.
+most; the text is made for one at a time. On loopback it answers to addresses and `localhost` alone: a page in a browser
+of this machine can have a name of its own lead here, and read what it finds (DNS rebinding).
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import ipaddress
 import os
+import re
 import threading
 from types import TracebackType
 from typing import Self
@@ -18,8 +21,9 @@ from prometheus_client import CollectorRegistry
 from mesh.errors import ConfigError
 from mesh.metrics.exposition import expose, process_registry
 
-__all__ = ["MetricsEndpoint"]
+__all__ = ["MetricsEndpoint", "is_loopback"]
 
+_AUTHORITY = re.compile(r"(\[[^\]]*\]|[^:]*)(?::\d*)?")
 _CONNECTIONS_MAX = 64
 """One more takes the place of that which has been there longest."""
 _HEAD_MAX = 8192
@@ -40,6 +44,7 @@ class MetricsEndpoint:
     def __init__(self, host: str, port: int, registry: CollectorRegistry | None = None) -> None:
         self.registry: CollectorRegistry = process_registry() if registry is None else registry
         """What is told; more may be registered at any time."""
+        self._is_local = is_loopback(host)
         self._connections: dict[asyncio.Task[None], None] = {}
         self._loop = asyncio.new_event_loop()
         self._exposing = asyncio.Lock()
@@ -119,10 +124,32 @@ class MetricsEndpoint:
             return _response("404 Not Found", b"the metrics are at /metrics\n")
         if method not in ("GET", "HEAD"):
             return _response("405 Method Not Allowed", b"the metrics are read by GET\n", allow="GET, HEAD")
-        accept = next((line.partition(":")[2].strip() for line in lines if line.lower().startswith("accept:")), "")
+        headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+        if self._is_local and not _is_address(headers.get("host", "localhost")):
+            return _response("421 Misdirected Request", b"ask for localhost, or for an address\n")
         async with self._exposing:
-            body, kind = await asyncio.to_thread(expose, self.registry, accept)
+            body, kind = await asyncio.to_thread(expose, self.registry, headers.get("accept", ""))
         return _response("200 OK", body, kind, with_body=method == "GET")
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether nobody but this machine reaches an address."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _is_address(authority: str) -> bool:
+    """Tell whether the Host of a request (RFC 9110 section 7.2) is an address, or `localhost`."""
+    found = _AUTHORITY.fullmatch(authority)
+    if found is None:
+        return False
+    try:
+        ipaddress.ip_address(found[1].strip("[]"))
+    except ValueError:
+        return found[1].lower() == "localhost"
+    return True
 
 
 def _reason(error: OSError) -> str:

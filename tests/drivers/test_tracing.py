@@ -104,6 +104,25 @@ async def test_a_call_is_below_what_its_caller_does(driver: Driver, traces: Trac
     ]
 
 
+async def test_a_handler_is_not_below_what_started_its_server(driver: Driver, traces: Traces) -> None:
+    tracer = trace.get_tracer("test", tracer_provider=traces.provider)
+    service = echo_service()
+
+    @service.method
+    async def wait() -> None:
+        await asyncio.sleep(0)
+
+    server = driver.new_server(service)
+    with tracer.start_as_current_span("start"):
+        await server.start()
+    tracing.uninstrument()  # so that the caller says nothing of a trace
+    async with driver.client(*server.endpoints) as client:
+        await client.call("echo.add", 1, 2)
+        await client.call("echo.wait")
+    await server.stop()
+    assert traces.tree() == ["internal start", "server echo.add", "server echo.wait"]
+
+
 async def test_a_trace_that_is_given_by_hand_is_what_the_server_sees(driver: Driver, traces: Traces) -> None:
     seen: list[str] = []
     service = Service("see")

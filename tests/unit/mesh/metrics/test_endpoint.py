@@ -73,6 +73,22 @@ def test_what_else_is_asked_is_answered_too(
     assert (answered[0], answered[2]) == (status, said)
 
 
+@pytest.mark.parametrize("host", ["localhost", "LOCALHOST:9464", "127.0.0.1:9464", "[::1]:9464", "10.0.0.7"])
+def test_on_loopback_it_answers_to_addresses(served: MetricsEndpoint, host: str) -> None:
+    assert ask(served, "GET", "/metrics", Host=host)[0] == 200
+
+
+@pytest.mark.parametrize("host", ["evil.example", "evil.example:9464", "localhost.evil.example", "[evil]", ":", ""])
+def test_on_loopback_it_does_not_answer_to_names_of_others(served: MetricsEndpoint, host: str) -> None:
+    status, _, said = ask(served, "GET", "/metrics", Host=host)
+    assert (status, said) == (421, "ask for localhost, or for an address\n")
+
+
+def test_elsewhere_it_may_have_any_name(registry: CollectorRegistry) -> None:
+    with MetricsEndpoint("0.0.0.0", 0, registry) as served:
+        assert ask(served, "GET", "/metrics", Host="node-7.example")[0] == 200
+
+
 @pytest.mark.parametrize("sent", [b"", b"\x16\x03\x01 hello", b"GET /metrics HTTP/1.1\r\n", b"x" * 100_000])
 def test_who_speaks_no_http_harms_nobody(served: MetricsEndpoint, sent: bytes) -> None:
     stranger = socket.create_connection(("127.0.0.1", port_of(served)), timeout=10)

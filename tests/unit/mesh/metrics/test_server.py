@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import msgspec
 import pytest
-from prometheus_client.registry import Collector
+from prometheus_client.registry import Collector, CollectorRegistry
 
 from mesh import AsyncServer, Client, Server, Service
 from mesh.core.figures import Durations, MethodFigures, ServerFigures
@@ -144,3 +144,10 @@ def test_a_supervisor_tells_what_happened_also_before_it_did(samples: Scrape, ha
     assert told["mesh_supervisor_workers", ()] == 3
     assert told["mesh_supervisor_events_total", ("died",)] == happened.get("died", 0)
     assert ("mesh_supervisor_events_total", ("loaded",)) not in told
+
+
+def test_nobody_is_asked_before_there_is_a_scrape() -> None:
+    def read() -> tuple[list[ServerFigures], list[str]]:
+        raise AssertionError("nobody scrapes")
+
+    CollectorRegistry(auto_describe=True).register(FiguresCollector(read))
