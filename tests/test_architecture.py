@@ -66,7 +66,7 @@ LAYERS = (
     ),
     *(
         Layer(f"mesh.spool.{name}", ("msgspec", "mesh.errors", "mesh.spool.*"), pure=True)
-        for name in ["record", "counters", "quota", "ranges", "batch"]
+        for name in ["record", "counters", "quota", "ranges", "batch", "recent"]
     ),
     *(
         Layer(f"mesh.spool.{name}", ("msgspec", "mesh.core.backoff", "mesh.spool.letters"), pure=True)

@@ -46,6 +46,8 @@ __all__ = ["Courier"]
 
 RECORDS_MAX = 1000
 """Letters of one parcel."""
+SMALL_MAX = 500
+"""Letters that do not wait for company while two parcels are in flight."""
 OCTETS_MAX = 1 << 20
 """Octets of one parcel, unless its only letter has more."""
 HELD_MAX = 4
@@ -56,8 +58,8 @@ STICKY_S = 10.0
 """How long only the same warehouse gets a parcel again that it may have stored."""
 PAUSE_MIN_S, PAUSE_MAX_S = 0.1, 5.0
 """Pauses between tries grow from about the one to the other."""
-REWIND_S = 5.0
-"""While letters keep coming, how often to look for those that became ready again behind the newest ones."""
+REWIND_S = 2.0
+"""How often to look, where something has changed, for letters that became ready again behind the newest ones."""
 
 
 class _Parcel:
@@ -171,6 +173,8 @@ class Courier:
         due = [parcel.due_at for parcel in self._again if parcel.due_at > self._now]
         if self._pause_until > self._now and self._held:
             due.append(self._pause_until)
+        if self._stale:
+            due.append(self._rewind_at)
         return min(due, default=None)
 
     def handle(self, event: Event, now: float) -> list[Action]:
@@ -233,7 +237,7 @@ class Courier:
 
     def _rewind(self, now: float) -> None:
         """Look from the beginning again: what an operator has made ready again lies behind the newest letters."""
-        if self._stale and (now >= self._rewind_at or not self._held):
+        if self._stale and now >= self._rewind_at:
             self._stale = False
             self._rewind_at = now + REWIND_S
             self._backlog.restart(0)
@@ -377,7 +381,9 @@ class Courier:
     def _fresh(self) -> _Parcel | None:
         """Return a parcel of what may go now, the oldest first; None if there is nothing."""
         for source in self._sources:
-            if source.pool and (letters := self._choose(source)):
+            # While parcels are on their way others become larger: few large ones are quicker than many small ones.
+            least = SMALL_MAX if self._loose >= 2 else 1
+            if len(source.pool) >= least and (letters := self._choose(source)):
                 return _Parcel(letters)
         return None
 

@@ -59,6 +59,10 @@ _TURN_S = 0.2
 """How often to look whether it is our turn to deliver."""
 _LOOK_S = 0.05
 """How often to look for what other processes have put."""
+_GATHER_S = 0.005
+"""Shortest time between two looks for what this process has put."""
+_SETTLE_S = 0.02
+"""How long what is delivered stays in the store, so that one transaction removes much."""
 _MEND_S = 5.0
 """How long to wait after an error of the disk or of the network before another try."""
 _LAST_ANSWERS_S = 0.3
@@ -91,6 +95,7 @@ class Delivery:
         self._begun = threading.Event()
         self._refusal: ConfigError | None = None
         self._woken = False
+        self._looks_at = 0.0
         self._stopping = asyncio.Event()
 
     @property
@@ -162,6 +167,7 @@ class Delivery:
 
     async def _deliver(self) -> None:
         unlisten = self._store.listen(self._wake)
+        self._store.delivers = True
         try:
             async with self._connect() as client:
                 self._client = client
@@ -172,6 +178,7 @@ class Delivery:
                 await asyncio.gather(*(lane.close() for lane in self._lanes.values()))
         finally:
             unlisten()
+            self._store.delivers = False
             self._lanes.clear()
 
     def _wake(self) -> None:
@@ -183,7 +190,15 @@ class Delivery:
                 loop.call_soon_threadsafe(self._look)
 
     def _look(self) -> None:
+        """Tell the couriers that something was put; not too often, for whoever puts wants the processor too."""
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        if now < self._looks_at:
+            self._woken = True
+            loop.call_at(self._looks_at, self._look)
+            return
         self._woken = False
+        self._looks_at = now + _GATHER_S
         if self._stopping.is_set():
             return
         try:
@@ -270,15 +285,15 @@ class _Lane:
         read = 0
         if not self._closed and len(self._unsettled) < _UNSETTLED_MAX:
             try:
-                rows = self._store.packed(self._method, action.after, action.limit, action.octets_max)
+                rows = self._store.letters(self._method, action.after, action.limit, action.octets_max)
             except SpoolError as error:
                 self._say(str(error))
                 self._loop.call_later(_MEND_S, self.feed, Put())
             else:
                 read = len(rows)
-                letters = [Letter(seq, stream, row) for seq, stream, row in rows if seq not in self._unsettled]
+                letters = [letter for letter in rows if letter.row not in self._unsettled]
                 if read and not letters:
-                    return self._fetch(Fetch(rows[-1][0], action.limit, action.octets_max, action.live))
+                    return self._fetch(Fetch(rows[-1].row, action.limit, action.octets_max, action.live))
         return Fetched(letters, not read, action.live)
 
     def _settle(self, delivered: Sequence[int], quarantined: Mapping[int, str]) -> None:
@@ -294,6 +309,8 @@ class _Lane:
         """Write down what has become of records, in as few transactions as the disk is quick."""
         try:
             while self._delivered or self._quarantined:
+                if not self._closed:
+                    await asyncio.sleep(_SETTLE_S)
                 delivered, self._delivered = self._delivered, []
                 quarantined, self._quarantined = self._quarantined, {}
                 try:

@@ -24,7 +24,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-__all__ = ["HEAD_OCTETS", "MAGIC", "SpoolRecord", "SpoolStats", "pack_all"]
+__all__ = ["HEAD_OCTETS", "MAGIC", "SpoolRecord", "SpoolStats", "pack_all", "stream_of"]
 
 MAGIC = b"spR1"
 """How every record begins."""
@@ -95,6 +95,15 @@ def pack_all(
         rest = _COVERED.pack(octets + len(body), producer, seq, at, method_octets, stream_octets) + names + body
         packed.append(_UNCOVERED.pack(MAGIC, zlib.crc32(rest)) + rest)
     return packed
+
+
+def stream_of(packed: bytes) -> str:
+    """Return the stream of a record as it is kept."""
+    octets = packed[HEAD_OCTETS - 2 : HEAD_OCTETS]
+    if octets == b"\0\0":
+        return ""
+    stream_at = HEAD_OCTETS + int.from_bytes(packed[HEAD_OCTETS - 4 : HEAD_OCTETS - 2], "big")
+    return packed[stream_at : stream_at + int.from_bytes(octets, "big")].decode()
 
 
 class SpoolStats(msgspec.Struct, frozen=True, gc=False):

@@ -21,8 +21,10 @@ from mesh.errors import ClosedError, ForkedError, SpoolCorrupt, SpoolError
 from mesh.spool import schema
 from mesh.spool.commit import GroupCommit, Job
 from mesh.spool.file import SpoolFile
+from mesh.spool.letters import Letter
 from mesh.spool.quota import Quota
-from mesh.spool.record import SpoolRecord, SpoolStats
+from mesh.spool.recent import Recent
+from mesh.spool.record import SpoolRecord, SpoolStats, stream_of
 from mesh.spool.transaction import TABLES, State, Transaction, keys_of, octets_of
 
 __all__ = ["SpoolEntry", "SpoolReport", "Store"]
@@ -78,13 +80,16 @@ class Store:
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.directory = directory
-        self.quota = quota or Quota()
+        self.quota: Quota = quota or Quota()
         self.clock = clock
         self._monotonic = monotonic
         self._process = os.getpid()
         self._closed = False
         self._listeners: list[Callable[[], None]] = []
         self._queues: dict[str, int] = {}
+        self._recent = Recent()
+        self.delivers = False
+        """Whether `letters` is asked for what is put."""
         self._reading = threading.Lock()
         self._commits: GroupCommit[Transaction] = GroupCommit(self._transact)
         self._file = SpoolFile(directory)
@@ -201,6 +206,7 @@ class Store:
     def _replace(self, replace: Callable[[], None]) -> None:
         with self._reading:
             self._queues = {}
+            self._recent.clear()
             replace()
 
     def _do(self, jobs: Sequence[Job[Transaction, Any]]) -> None:
@@ -220,6 +226,10 @@ class Store:
             if transaction.finish():
                 execute("COMMIT")
                 self._queues |= transaction.found
+                if transaction.removes:
+                    self._recent.clear()
+                elif self.delivers:
+                    self._recent.add(transaction.written)
                 self._tell()
                 self._file.shrink(transaction.counters.octets)
         finally:
@@ -271,11 +281,16 @@ class Store:
         """
         return [record for record, _ in self._next(method, after_seq, limit, octets_max)]
 
-    def packed(
-        self, method: str, after_seq: int = 0, limit: int = 1000, octets_max: int = 1 << 20
-    ) -> list[tuple[int, str, bytes]]:
-        """Return the same records as they are kept: number, stream, and all octets."""
-        return [(record.seq, record.stream, row) for record, row in self._next(method, after_seq, limit, octets_max)]
+    def letters(self, method: str, after_seq: int = 0, limit: int = 1000, octets_max: int = 1 << 20) -> list[Letter]:
+        """Return the same records as they are sent; those that this object has just put are not read from the disk."""
+        queue = self._queues.get(method)
+        if queue is not None and self.delivers:
+            key = (queue << schema.SEQ_BITS | after_seq) + 1
+            if recent := self._recent.take(key, limit, octets_max):
+                return [Letter(key & _SEQ_MASK, stream_of(row), row) for key, row in recent]
+        return [
+            Letter(record.seq, record.stream, row) for record, row in self._next(method, after_seq, limit, octets_max)
+        ]
 
     def _next(self, method: str, after_seq: int, limit: int, octets_max: int) -> list[tuple[SpoolRecord, bytes]]:
         found: list[tuple[SpoolRecord, bytes]] = []

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from mesh.errors import SpoolError, SpoolFull
+from mesh.spool.counters import Counters
 from mesh.spool.quota import Quota
 from mesh.spool.record import HEAD_OCTETS, pack_all
 from mesh.spool.schema import SEQ_BITS, read_counters
@@ -53,12 +54,16 @@ class Transaction:
         self._path = str(directory)
         self._connection = connection
         self._queues = queues
-        self.counters = read_counters(directory, connection)
+        self.counters: Counters = read_counters(directory, connection)
         self._before = self.counters.pack()
         self.found: dict[str, int] = {}
         """Queues that were not known yet."""
         self._rows: list[tuple[int, bytes]] = []
         """New records, which are written together."""
+        self.written: list[tuple[int, bytes]] = []
+        """New records that were written."""
+        self.removes: bool = False
+        """Records that nobody has got are gone, or set aside."""
 
     def finish(self) -> bool:
         """Write the counters; return whether there is anything to commit."""
@@ -99,6 +104,7 @@ class Transaction:
     def _write(self) -> None:
         """Write the new records, so that statements see them."""
         rows, self._rows = self._rows, []
+        self.written += rows
         for start in range(0, len(rows), _ROWS):
             some = rows[start : start + _ROWS]
             self._connection.execute(_INSERT[len(some)], list(chain.from_iterable(some)))
@@ -134,6 +140,7 @@ class Transaction:
     def quarantine(self, reasons: Mapping[int, str]) -> int:
         """Set records aside, each with its reason; return how many of them were there."""
         self._write()
+        self.removes = self.removes or bool(reasons)
         execute = self._connection.execute
         moved = 0
         for key, why in reasons.items():
@@ -161,6 +168,7 @@ class Transaction:
 
     def purge(self, state: State, keys: Iterable[int] | None) -> int:
         """Remove records that nobody wants, all in this state if none are named; return how many there were."""
+        self.removes = True
         gone = self._remove(TABLES[state], _EVERY if keys is None else runs(keys))
         if state == "ready":
             self.counters.ready -= gone

@@ -120,7 +120,20 @@ def test_a_parcel_has_a_mebibyte_at_the_most_unless_its_only_record_has_more() -
     office = Office()
     office.put(1, 2, 3, octets=400_000)
     office.put(4, octets=3_000_000)
-    assert all_rows(office.sent) == [[1, 2], [3], [4]]
+    assert all_rows(office.sent) == [[1, 2], [3]]
+    office.answer()
+    assert all_rows(office.sent) == [[3], [4]]
+
+
+def test_few_records_wait_for_company_while_two_parcels_are_in_flight() -> None:
+    office = Office()
+    for row in range(1, 6):
+        office.put(row)
+    assert all_rows(office.sent) == [[1], [2]]
+    office.answer()
+    assert all_rows(office.sent) == [[2], [3, 4, 5]]
+    office.put(*range(6, 6 + limits.SMALL_MAX))
+    assert [len(send.letters) for send in office.sent] == [1, 3, limits.SMALL_MAX]
 
 
 def test_a_stream_has_one_parcel_in_flight_and_the_others_go_on() -> None:
@@ -358,6 +371,7 @@ def test_a_record_that_is_ready_again_behind_the_newest_is_found() -> None:
     office.put(5)
     office.answer()
     office.put(1)  # an operator has replayed it
+    office.wait(limits.REWIND_S)
     assert all_rows(office.sent) == [[1]]
 
 
