@@ -188,7 +188,6 @@ class Ipc:
         unsent.append(frames)
         if len(unsent) == 1:
             self._flush(client)
-        self._soon()  # sending takes the edge
 
     def _flush(self, client: bytes) -> None:
         unsent = self._unsent[client]
@@ -203,6 +202,6 @@ class Ipc:
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
-        self._soon()
+        self._soon()  # there is room for another one, and the answer has taken the edge
         if not task.cancelled():
             task.result()

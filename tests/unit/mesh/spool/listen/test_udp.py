@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from pathlib import Path
 
 import pytest
 
 from mesh import ConfigError
 from mesh.spool.listen import udp
-from mesh.spool.listen.sockets import parse_where
+from mesh.spool.listen.sockets import open_udp, parse_where
 from mesh.spool.listen.udp import UdpSyslog
 from tests.helpers import async_wait_until
 from tests.unit.mesh.spool.listen.desk import Desk, port_of, running
@@ -58,6 +59,13 @@ def test_the_kernel_is_asked_for_much_room_and_counts_what_it_drops(monkeypatch:
                 await async_wait_until(lambda: len(desk.bodies) + listener.counts()["dropped"] == sent)
 
     asyncio.run(main())
+
+
+def test_the_kernel_keeps_as_much_as_it_may() -> None:
+    most = int(Path("/proc/sys/net/core/rmem_max").read_text())
+    with open_udp(("127.0.0.1", 0)) as sock:
+        # The kernel doubles it, for what it needs beside the datagrams: socket(7).
+        assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) >= 2 * min(8 << 20, most)
 
 
 def test_what_had_come_is_stored_at_the_end() -> None:
