@@ -74,7 +74,7 @@ def begin_logs(form: str, server: str = "") -> JsonFormatter | None:
 
     from mesh.logs import write_json
 
-    complain_to(logging.getLogger("mesh").error)
+    complain_to(logging.getLogger("mesh").warning)
     return write_json(server=server)
 
 

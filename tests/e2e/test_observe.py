@@ -132,6 +132,16 @@ def test_every_line_of_the_log_is_a_record_and_those_of_handlers_name_their_call
         assert line["server"] in ("calc-1", "calc-2")
 
 
+@pytest.mark.parametrize("command", [["serve"], ["serve", "--workers", "1"]])
+def test_what_ends_a_command_is_a_record_too(command: list[str]) -> None:
+    words = [*MESH, *command, "no-such-file.py", "--log-format", "json"]
+    run = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert run.returncode == 2
+    [line] = map(json.loads, run.stderr.splitlines())
+    assert (line["level"], line["logger"]) == ("WARNING", "mesh")
+    assert "there is no file 'no-such-file.py'" in line["message"]
+
+
 # ---- the dashboard -----------------------------------------------------------------------------------
 
 
