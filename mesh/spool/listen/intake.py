@@ -115,8 +115,6 @@ class Rounds:
                 streams.setdefault(taken.stream, []).append(taken)
             await asyncio.gather(*(self._put(stream, of_stream) for stream, of_stream in streams.items()))
             self._on_room()
-            if self._ending:
-                self._wake.set()
 
     async def _put(self, stream: str, of_stream: list[Taken]) -> None:
         waiting = iter(of_stream)

@@ -63,6 +63,21 @@ def test_what_comes_while_a_round_is_written_makes_the_next_one() -> None:
     asyncio.run(main())
 
 
+def test_a_large_round_is_put_in_pieces_and_each_is_told_of_when_it_is_durable() -> None:
+    async def main() -> None:
+        desk = Desk()
+        rounds = Rounds(desk, "w.i", 10_000, 1 << 20, lambda: None)
+        durable: list[int] = []
+        for number in range(RECORDS_MAX + 2):
+            rounds.add(Taken("", b"%d" % number, lambda: durable.append(len(desk.bodies))))
+        rounds.end()
+        await rounds.run()
+        assert [count for _, _, count in desk.asked] == [RECORDS_MAX, 2]
+        assert durable == [RECORDS_MAX] * RECORDS_MAX + [RECORDS_MAX + 2] * 2
+
+    asyncio.run(main())
+
+
 def test_octets_fill_a_round_as_well() -> None:
     async def main() -> None:
         rounds = Rounds(Desk(), "w.i", 1000, 10, lambda: None)
