@@ -382,7 +382,7 @@ class Courier:
         """Return a parcel of what may go now, the oldest first; None if there is nothing."""
         for source in self._sources:
             # While parcels are on their way others become larger: few large ones are quicker than many small ones.
-            least = SMALL_MAX if self._loose >= 2 else 1
+            least = SMALL_MAX if self._loose >= 2 and not source.live else 1
             if len(source.pool) >= least and (letters := self._choose(source)):
                 return _Parcel(letters)
         return None

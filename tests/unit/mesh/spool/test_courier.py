@@ -347,6 +347,14 @@ def test_live_records_go_before_backlog_also_after_an_outage() -> None:
     assert sorted(office.delivered) == [*range(1, 2003), *range(3000, 5000), 6000]
 
 
+def test_a_few_live_records_go_before_a_full_parcel_of_backlog() -> None:
+    office = Office(window=3, live_first=True)
+    office.put(*range(1, 10_001))
+    office.put(10_001)
+    office.answer()
+    assert rows(office.sent[-1]) == [10_001]
+
+
 def test_what_is_held_is_bounded_however_large_the_backlog_is() -> None:
     office = Office(window=2)
     office.put(*range(1, 30_001))
