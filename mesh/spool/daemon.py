@@ -18,6 +18,8 @@ _STOP_S = 10.0
 """How long what was read may take to become durable at the end."""
 _LOOK_S = 5.0
 """How often it looks how the spool stands."""
+_DROPS_EVERY_S = 60.0
+"""How often it says that datagrams were dropped, at the most."""
 _STUCK_S = 10.0
 """Without a delivery for so long while records wait, it says so."""
 
@@ -98,6 +100,8 @@ class Daemon:
         self._advanced_at = 0.0
         self._delivered = -1
         self._stuck = False
+        self._dropped: dict[str, int] = {}
+        self._drops_told_at = -_DROPS_EVERY_S
 
     def stop(self) -> None:
         """Stop in good order; `run` returns then."""
@@ -153,6 +157,7 @@ class Daemon:
         while True:
             if (stats := await self._keeper.stats()) is not None:
                 self._look(stats, time.monotonic())
+            self._look_for_drops(time.monotonic())
             self._notifier.watchdog()
             await asyncio.sleep(pause_s)
 
@@ -175,3 +180,21 @@ class Daemon:
                     facts=facts,
                 )
             )
+
+    def _look_for_drops(self, now: float) -> None:
+        if now - self._drops_told_at < _DROPS_EVERY_S:
+            return
+        for listener in self._listeners:
+            dropped = listener.counts().get("dropped", 0)
+            more = dropped - self._dropped.get(listener.endpoint, 0)
+            if more:
+                self._dropped[listener.endpoint] = dropped
+                self._drops_told_at = now
+                self._tell(
+                    Say(
+                        "dropped",
+                        f"{listener.endpoint}: {more} datagrams came faster than they could be stored, and are lost",
+                        trouble=True,
+                        facts={"endpoint": listener.endpoint, "dropped": dropped},
+                    )
+                )

@@ -143,6 +143,28 @@ def test_records_that_nobody_takes_are_told_of_once_and_so_is_the_end_of_it(tmp_
     asyncio.run(main())
 
 
+class Dropping(UdpSyslog):
+    """A listener that is not open and has dropped datagrams."""
+
+    dropped = 0
+
+    def counts(self) -> dict[str, int]:
+        return {"dropped": self.dropped}
+
+
+def test_datagrams_that_were_dropped_are_told_of_once_a_minute(tmp_path: Path) -> None:
+    async def main() -> None:
+        listener = Dropping(("127.0.0.1", 514), None, "w.i")  # type: ignore[arg-type]
+        with Set(tmp_path, [listener]) as given:
+            for at, listener.dropped in [(0, 0), (5, 3), (10, 5), (64, 5), (65, 6), (130, 6)]:
+                given.daemon._look_for_drops(float(at))
+            sentence = "syslog udp://127.0.0.1:514: {} datagrams came faster than they could be stored, and are lost"
+            assert [say.text for say in given.said] == [sentence.format(3), sentence.format(3)]
+            assert [say.facts["dropped"] for say in given.said] == [3, 6]
+
+    asyncio.run(main())
+
+
 def test_a_sentence_is_said_once_a_minute() -> None:
     said: list[Say] = []
     now = [0.0]
