@@ -22,7 +22,7 @@ _RESERVE_OCTETS = 8 << 20
 _FEW_OCTETS, _MANY_OCTETS, _SHRINK_PAUSE_S = 4 << 20, 64 << 20, 10.0
 _log = logging.getLogger("mesh.spool")
 _NOT_WHOLE = (
-    "%s: %s: the power was cut while it was written, then nothing that was acknowledged is in it, or it is damaged; "
+    "%s: the power was cut while it was written, then nothing that was acknowledged is in it, or it is damaged; "
     "what is whole in it was kept, and so is the WAL, as %s"
 )
 
@@ -160,12 +160,12 @@ class SpoolFile:
             lost = self._lost()
             tail = None
             if lost is not None and lost.certain:
-                why = f"{path}: {lost.why}"
+                why = lost.why
             else:
                 if lost is not None:
                     tail = read_tail(directory, lost.frame)
                     if not tail.whole:
-                        _log.warning(_NOT_WHOLE, path, lost.why, keep_wal(directory))
+                        _log.warning(_NOT_WHOLE, lost.why, keep_wal(directory))
                 elif not path.exists():
                     schema.create_in(directory)
                 why = self.check()
@@ -189,16 +189,17 @@ class SpoolFile:
         """
         log = _content(f"{self._path}-wal")
         if not self._path.exists():
-            return Loss("it is missing beside its WAL", True, 0) if log else None
+            return Loss(f"{self._path} is missing beside its WAL", True, 0) if log else None
         before = _content(f"{self._path}-shm", INDEX_OCTETS)
         try:
             with contextlib.closing(schema.connect(self._directory, leaves=True)):
-                return loss(log, before, _content(f"{self._path}-shm", INDEX_OCTETS))
+                lost = loss(log, before, _content(f"{self._path}-shm", INDEX_OCTETS))
         except (SpoolCorrupt, sqlite3.DatabaseError) as error:
             problem = schema.explain(self._directory, error)
             if not isinstance(problem, SpoolCorrupt):
                 raise problem from None
             return Loss(str(problem), True, 0)
+        return None if lost is None else lost._replace(why=f"{self._path}: {lost.why}")
 
     def _graft(self, tail: Tail) -> None:
         try:

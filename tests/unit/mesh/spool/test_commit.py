@@ -138,6 +138,33 @@ def test_a_loop_goes_on_while_its_record_is_written(disk: Disk) -> None:
     assert all(thread is not threading.main_thread() for thread in disk.threads[:-1])
 
 
+def test_coroutines_whose_records_are_on_disk_together_are_woken_with_one_call(
+    disk: Disk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[object] = []
+
+    async def main() -> None:
+        thread = running(disk)
+        puts = [asyncio.create_task(disk.commits.do_async(adding(number))) for number in range(50)]
+        await asyncio.sleep(0)
+        loop = asyncio.get_running_loop()
+        call = loop.call_soon_threadsafe
+
+        def counted(callback: Callable[[], None]) -> asyncio.Handle:
+            calls.append(callback)
+            return call(callback)
+
+        monkeypatch.setattr(loop, "call_soon_threadsafe", counted)
+        disk.may_go.set()
+        thread.join(5)
+        wait_until(lambda: len(disk.groups) == 2)  # the loop stands still meanwhile
+        disk.commits.close()
+        assert await asyncio.gather(*puts) == [10 * number for number in range(50)]
+
+    asyncio.run(main())
+    assert len(calls) == 1
+
+
 def test_a_coroutine_that_is_cancelled_holds_up_nobody(disk: Disk) -> None:
     async def main() -> None:
         thread = running(disk)
