@@ -30,7 +30,7 @@ _REMEMBERED_S = 120.0
 _REMEMBERED_MAX = 500_000
 
 
-class Radius:
+class Radius(Datagrams):
     """Takes accounting packets; call `open`, `run` until `stop`, then `close`.
 
     Args:
@@ -53,26 +53,18 @@ class Radius:
         clock: Callable[[], float] = time.time,
         on_trouble: Callable[[str], None] = lambda sentence: None,
     ) -> None:
-        self._datagrams = Datagrams(where, intake, method, self._on_datagram)
+        super().__init__(where, intake, method)
         self._secrets = secrets
         self._attributes = attributes
         self._clock = clock
         self._on_trouble = on_trouble
         self._window = Window(_REMEMBERED_S, _REMEMBERED_MAX)
         self._received = self._repeated = self._ignored = self._answered = 0
-        self.open = self._datagrams.open
-        """Bind. Raises ConfigError."""
-        self.run = self._datagrams.run
-        """Take in what comes, until `stop` and everything is durable and answered."""
-        self.stop = self._datagrams.stop
-        """Read what has come already, and no more."""
-        self.close = self._datagrams.close
-        """Release the socket."""
 
     @property
     def endpoint(self) -> str:
         """Where it listens."""
-        return f"radius {place(self._datagrams.bound)}"
+        return f"radius {place(self.bound)}"
 
     def counts(self) -> dict[str, int]:
         """Return what was counted since it was opened."""
@@ -81,10 +73,11 @@ class Radius:
             "repeated": self._repeated,
             "ignored": self._ignored,
             "answered": self._answered,
-            "dropped": self._datagrams.drops,
+            "dropped": self.drops,
         }
 
-    def _on_datagram(self, octets: bytes, peer: Where) -> Taken | None:
+    def take(self, octets: bytes, peer: Where) -> Taken | None:
+        """Return its record if it is genuine and new; answer it if it is known."""
         self._received += 1
         try:
             request, secret = self._checked(octets, peer)
@@ -129,4 +122,4 @@ class Radius:
 
     def _answer(self, request: AccountingRequest, secret: bytes, peer: Where) -> None:
         self._answered += 1
-        self._datagrams.send(answer(request, secret), peer)
+        self.send(answer(request, secret), peer)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 
 from mesh.spool.listen.entry import encode_entry, place
@@ -22,23 +23,25 @@ _OCTETS_MAX = 16 << 20
 """What may gather while a round is written."""
 
 
-class Datagrams:
+class Datagrams(ABC):
     """A UDP socket whose datagrams become records; call `open`, `run` until `stop`, then `close`.
 
     Args:
         where: Address and port to bind.
         intake: Where records go.
         method: Full name of the inbox method.
-        take: What to make of a datagram from some sender; None: no record.
     """
 
-    def __init__(self, where: Where, intake: Intake, method: str, take: Callable[[bytes, Where], Taken | None]) -> None:
+    def __init__(self, where: Where, intake: Intake, method: str) -> None:
         self._where = where
-        self._take = take
         self._rounds = Rounds(intake, method, _RECORDS_MAX, _OCTETS_MAX, self._resume)
         self._sock: socket.socket | None = None
         self._reading = False
         self._stopping = False
+
+    @abstractmethod
+    def take(self, octets: bytes, peer: Where) -> Taken | None:
+        """Return what becomes of a datagram; None: no record."""
 
     @property
     def bound(self) -> Where:
@@ -92,7 +95,7 @@ class Datagrams:
                 return
             except OSError:  # the kernel's word that an answer did not arrive
                 continue
-            if taken := self._take(octets, peer_of(address)):
+            if taken := self.take(octets, peer_of(address)):
                 self._rounds.add(taken)
 
     def _resume(self) -> None:
@@ -106,7 +109,7 @@ class Datagrams:
             asyncio.get_running_loop().remove_reader(self._sock)
 
 
-class UdpSyslog:
+class UdpSyslog(Datagrams):
     """Takes syslog from datagrams, one message each (RFC 5426).
 
     Nobody is told that a datagram was lost: not the sender, by nature, and not us on the way. What came here when there
@@ -120,28 +123,20 @@ class UdpSyslog:
     """
 
     def __init__(self, where: Where, intake: Intake, method: str, clock: Callable[[], float] = time.time) -> None:
-        self._datagrams = Datagrams(where, intake, method, self._on_datagram)
+        super().__init__(where, intake, method)
         self._clock = clock
         self._received = 0
-        self.open = self._datagrams.open
-        """Bind. Raises ConfigError."""
-        self.run = self._datagrams.run
-        """Take in what comes, until `stop` and everything is durable."""
-        self.stop = self._datagrams.stop
-        """Read what has come already, and no more."""
-        self.close = self._datagrams.close
-        """Release the socket."""
 
     @property
     def endpoint(self) -> str:
         """Where it listens."""
-        return f"syslog udp://{place(self._datagrams.bound)}"
+        return f"syslog udp://{place(self.bound)}"
 
     def counts(self) -> dict[str, int]:
         """Return what was counted since it was opened."""
-        return {"received": self._received, "dropped": self._datagrams.drops}
+        return {"received": self._received, "dropped": self.drops}
 
-    def _on_datagram(self, octets: bytes, peer: Where) -> Taken | None:
+    def take(self, octets: bytes, peer: Where) -> Taken | None:
+        """Return its record."""
         self._received += 1
-        body = encode_entry("syslog", "udp", peer, self._clock(), octets, parse(octets))
-        return Taken(f"syslog/{peer[0]}", body)
+        return Taken(f"syslog/{peer[0]}", encode_entry("syslog", "udp", peer, self._clock(), octets, parse(octets)))
