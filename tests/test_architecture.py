@@ -83,7 +83,7 @@ LAYERS = (
         for name in ["inbox", "warehouse"]
     ),
     Layer("mesh.spool.*", (*_CORE, "mesh.aio", "mesh.notify", "mesh.typed", "mesh.workers.actions", "mesh.spool.*")),
-    Layer("mesh.cli.warehouse", ("mesh", "mesh.cli.*", "mesh.spool.warehouse", "rich")),
+    Layer("mesh.cli.warehouse", ("mesh", "mesh.cli.*", "mesh.spool.ledger", "mesh.spool.warehouse", "rich")),
     Layer(
         "mesh.cli.*",
         (

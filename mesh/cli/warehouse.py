@@ -16,6 +16,7 @@ from mesh.cli.options import begin_logs
 from mesh.cli.text import compact, complain
 
 if TYPE_CHECKING:
+    from mesh.spool.ledger import Counts
     from mesh.spool.warehouse import Warehouse
 
 __all__ = ["add_arguments", "run"]
@@ -64,8 +65,12 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(compact({"records": counts.records, "duplicates": counts.duplicates, "refusals": counts.refusals}))
     else:
-        complain(f"{counts.records:,} records, {counts.duplicates:,} duplicates left out, {counts.refusals:,} refusals")
+        complain(_told(counts))
     return Exit.OK
+
+
+def _told(counts: Counts) -> str:
+    return f"records: {counts.records:,}, duplicates left out: {counts.duplicates:,}, refusals: {counts.refusals:,}"
 
 
 @contextlib.contextmanager
@@ -85,9 +90,7 @@ def _shown(warehouse: Warehouse) -> Iterator[Callable[[], None]]:
             counts, now = warehouse.counts(), time.monotonic()
             rate = (counts.records - before) / (now - looked_at) if looked_at else 0.0
             before, looked_at = counts.records, now
-            status.update(
-                f"{counts.records:,} records, {counts.duplicates:,} duplicates left out, {rate:,.0f} a second"
-            )
+            status.update(f"{_told(counts)}; {rate:,.0f} a second")
 
     with console.status("") as status:
         tell()
