@@ -101,12 +101,16 @@ def test_who_speaks_no_http_harms_nobody(served: MetricsEndpoint, sent: bytes) -
 
 def test_a_crowd_that_says_nothing_keeps_nobody_out(served: MetricsEndpoint) -> None:
     with contextlib.ExitStack() as stack:
+        crowd = []
         for _ in range(3 * endpoint._CONNECTIONS_MAX):
             silent = socket.create_connection(("127.0.0.1", port_of(served)), timeout=10)
             stack.enter_context(silent)
-            silent.sendall(b"GET /metrics HTTP/1.1\r\n")
+            silent.sendall(b"GET")
+            crowd.append(silent)
         assert ask(served, "GET", "/metrics")[0] == 200
         assert len(served._connections) <= endpoint._CONNECTIONS_MAX
+        with contextlib.suppress(ConnectionResetError):
+            assert crowd[0].recv(1) == b"", "who has been there longest gives way at once"
 
 
 def test_who_is_too_slow_is_dropped(served: MetricsEndpoint, monkeypatch: pytest.MonkeyPatch) -> None:

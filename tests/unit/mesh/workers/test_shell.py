@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import sys
 import textwrap
+import threading
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from mesh.core.figures import ServerFigures
 from mesh.notify import Notifier
+from mesh.workers import survey as surveys
 from mesh.workers.actions import Finish, Say
 from mesh.workers.policy import WorkerPolicy
 from mesh.workers.shell import Supervisor
+from tests.unit.mesh.metrics.test_server import FIGURES
 from tests.unit.mesh.workers.test_child import SETUP
 
 PATIENT = WorkerPolicy(count=1, hang_s=20.0)
@@ -128,3 +135,54 @@ def test_signals_are_left_to_whoever_had_them() -> None:
     before = signal.getsignal(signal.SIGTERM)
     assert run(python(WORKER + SERVES + "line.readline()"), Told("serving", signal.SIGINT)).code == 0
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+class Asking(Told):
+    """Asks, in a thread of its own, how the workers do as soon as one serves; then has the supervisor stop."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.supervisor: Supervisor
+        self.answer: tuple[Sequence[ServerFigures], Sequence[str]] = (), ()
+        self.took_s = 0.0
+        self._thread = threading.Thread(target=self._ask)
+
+    def say(self, say: Say) -> None:
+        super().say(say)
+        if say.event == "serving" and not self._thread.ident:
+            self._thread.start()
+
+    def join(self) -> None:
+        self._thread.join()
+
+    def _ask(self) -> None:
+        began = time.monotonic()
+        self.answer = self.supervisor.figures()
+        self.took_s = time.monotonic() - began
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+FIGURES_TOLD = f"""
+import json
+asked = json.loads(line.readline())
+say("Figures", number=asked["number"], figures=json.loads({msgspec.json.encode(FIGURES).decode()!r}))
+line.readline()
+"""
+
+
+@pytest.mark.parametrize(
+    ("then", "names"), [(FIGURES_TOLD, ["calc-1"]), ("line.readline()\nsys.exit(1)", [])], ids=["answers", "dies"]
+)
+def test_a_thread_is_told_how_the_workers_do_and_waits_for_none_that_died(then: str, names: list[str]) -> None:
+    asking = Asking()
+    notifier = Notifier({})
+    asking.supervisor = Supervisor(
+        PATIENT, python(WORKER + SERVES + then), SETUP, False, asking.say, asking.pass_on, notifier
+    )
+    assert asking.supervisor.run().code == 0
+    asking.join()
+    notifier.close()
+    figures, silent = asking.answer
+    assert ([told.name for told in figures], silent) == (names, [])
+    assert asking.took_s < surveys._ANSWER_S
+    assert asking.supervisor.events()["serving"] >= 1
