@@ -45,6 +45,7 @@ from mesh.spool.letters import (
     Tick,
 )
 from mesh.spool.locks import FileLock
+from mesh.spool.record import producer_of
 from mesh.spool.store import Store
 
 if TYPE_CHECKING:
@@ -230,6 +231,8 @@ class _Lane:
         self._quarantined: dict[int, str] = {}
         self._unsettled: set[int] = set()
         """Delivered, or set aside, and perhaps still in the store."""
+        self._floor = 0
+        """No smaller number is sent again."""
         self._problem = ""
         self._closed = False
 
@@ -324,6 +327,7 @@ class _Lane:
                     await asyncio.sleep(_MEND_S)
                 else:
                     self._unsettled.difference_update(delivered, quarantined)
+                    self._floor = self._store.floor()
         finally:
             self._settling = None
 
@@ -344,7 +348,8 @@ class _Lane:
 
     async def _ask(self, send: Send) -> Answered | Failed:
         """Return what became of a parcel."""
-        body = pack_batch([letter.packed for letter in send.letters], {})
+        floors = {producer_of(send.letters[0].packed): self._floor}  # nearly always of all of them
+        body = pack_batch([letter.packed for letter in send.letters], floors)
         try:
             # Not to be repeated elsewhere: only who had it knows whether it is stored, and the courier decides.
             reply = await self._client.request(

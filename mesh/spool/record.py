@@ -24,7 +24,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-__all__ = ["HEAD_OCTETS", "MAGIC", "SpoolRecord", "SpoolStats", "pack_all", "stream_of"]
+__all__ = ["HEAD_OCTETS", "MAGIC", "SpoolRecord", "SpoolStats", "pack_all", "producer_of", "stream_of"]
 
 MAGIC = b"spR1"
 """How every record begins."""
@@ -95,6 +95,11 @@ def pack_all(
         rest = _COVERED.pack(octets + len(body), producer, seq, at, method_octets, stream_octets) + names + body
         packed.append(_UNCOVERED.pack(MAGIC, zlib.crc32(rest)) + rest)
     return packed
+
+
+def producer_of(packed: bytes) -> bytes:
+    """Return the producer of a record as it is kept."""
+    return packed[12:28]
 
 
 def stream_of(packed: bytes) -> str:

@@ -328,6 +328,22 @@ class Store:
         """Return the number of the record that was put last, 0 if none was."""
         return self._read(lambda reader: schema.read_counters(self.directory, reader)).next_seq - 1
 
+    def floor(self) -> int:
+        """Return the least number that waits or is set aside; no smaller one is ever sent again."""
+
+        def look(reader: sqlite3.Connection) -> int:
+            least = [schema.read_counters(self.directory, reader).next_seq]
+            for table in TABLES.values():
+                for (queue,) in reader.execute("SELECT id FROM queues").fetchall():
+                    row = reader.execute(
+                        f"SELECT key FROM {table} WHERE key BETWEEN ? AND ? ORDER BY key LIMIT 1", keys_of(queue)
+                    ).fetchone()
+                    if row is not None:
+                        least.append(row[0] & _SEQ_MASK)
+            return min(least)
+
+        return self._read(look)
+
     def _queue_of(self, reader: sqlite3.Connection, method: str) -> int | None:
         known = self._queues.get(method)
         if known is None:

@@ -31,6 +31,7 @@ class Far:
         self.path = path
         self.port = port
         self.name = name
+        self.service = "warehouse"
         self.refuses: set[bytes] = set()
         self.error: Exception | None = None
         self.gate = threading.Event()
@@ -39,7 +40,7 @@ class Far:
     @contextlib.contextmanager
     def serving(self) -> Iterator[None]:
         schema = "CREATE TABLE IF NOT EXISTS got (seq INTEGER, body BLOB)"
-        with Inbox("warehouse", self.path, schema=schema) as inbox:
+        with Inbox(self.service, self.path, schema=schema) as inbox:
 
             @inbox.method
             def ingest(record: SpoolRecord, db: sqlite3.Connection) -> None:
@@ -239,6 +240,20 @@ def test_records_go_to_whichever_warehouse_is_there(tmp_path: Path, far: Far) ->
             spool.put(METHOD, b"two")
             assert spool.flush(10.0)
     assert (far.bodies(), other.bodies()) == ([b"one"], [b"two"])
+
+
+def test_an_inbox_that_gets_every_other_record_stays_compact(tmp_path: Path, far: Far) -> None:
+    other = Far(tmp_path / "other.db", free_port(), "other")
+    other.service = "elsewhere"
+    with far.serving(), other.serving(), near(tmp_path, far.port, other.port) as spool:
+        for _ in range(20):
+            spool.put_many(METHOD, [b"x"] * 2)
+            spool.put_many("elsewhere.ingest", [b"y"] * 2)
+            assert spool.flush(10.0)
+    for one in (far, other):
+        with contextlib.closing(sqlite3.connect(one.path)) as db:
+            assert db.execute("SELECT count(*) FROM mesh_inbox_received").fetchone()[0] <= 3
+        assert len(one.bodies()) == 40
 
 
 def test_live_records_go_first(tmp_path: Path, far: Far) -> None:
