@@ -10,7 +10,6 @@ holds the sender up instead of losing its messages; and an orderly stop reads wh
 from __future__ import annotations
 
 import asyncio
-import errno
 import socket
 import time
 from collections.abc import Callable
@@ -27,8 +26,8 @@ __all__ = ["TcpLimits", "TcpSyslog"]
 _READ_OCTETS = 64 << 10
 _LAST_OCTETS = 4 << 20
 """What is still read of a connection, at the most, when the listener is told to stop."""
-_OUT_OF = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
-_OUT_OF_PAUSE_S = 0.5
+_PAUSE_S = 0.1
+"""After a connection that could not be taken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +69,8 @@ class TcpSyslog:
         self._limits = limits or TcpLimits()
         self._clock = clock
         self._sock: socket.socket | None = None
-        self._accepting: asyncio.Task[None] | None = None
         self._stopped = asyncio.Event()
-        self._connections: dict[_Connection, asyncio.Task[None]] = {}
+        self._connections: dict[_Connection, None] = {}
         self._received = self._refused = 0
 
     @property
@@ -114,10 +112,8 @@ class TcpSyslog:
         while True:
             try:
                 sock, address = await loop.sock_accept(self._sock)
-            except OSError as error:
-                # It may be that a connection ended before it was taken; or there is no descriptor left for it.
-                if error.errno in _OUT_OF:
-                    await asyncio.sleep(_OUT_OF_PAUSE_S)
+            except OSError:  # it ended before it was taken, or there is no descriptor or memory for it
+                await asyncio.sleep(_PAUSE_S)
                 continue
             self._begin(sock, peer_of(address), group)
 
@@ -138,11 +134,14 @@ class TcpSyslog:
             sock.close()
             return
         connection = _Connection(sock, loop)
-        self._connections[connection] = group.create_task(self._serve(connection, peer))
+        self._connections[connection] = None
+        group.create_task(self._serve(connection, peer))
 
     def _make_room(self, now: float) -> bool:
-        longest = min(self._connections, key=lambda connection: connection.heard_at)
-        if now - longest.heard_at < self._limits.idle_s:
+        # One whose octets wait for room in the spool is not silent, though nothing is read of it.
+        silent = [connection for connection in self._connections if connection.waits]
+        longest = min(silent, key=lambda connection: connection.heard_at, default=None)
+        if longest is None or now - longest.heard_at < self._limits.idle_s:
             return False
         longest.stop()
         return True
@@ -187,6 +186,11 @@ class _Connection:
         self._left: int | None = None
         self.heard_at = loop.time()
         """When octets came last, by the clock of the loop."""
+
+    @property
+    def waits(self) -> bool:
+        """Whether somebody waits for octets to come."""
+        return self._waiter is not None
 
     async def read(self, deadline: float | None) -> bytes:
         """Return octets; none when the sender has ended, it is later than `deadline`, or `stop` was called.

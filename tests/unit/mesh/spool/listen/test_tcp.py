@@ -125,6 +125,23 @@ def test_a_message_that_is_too_long_is_cut_and_the_next_one_is_whole() -> None:
     asyncio.run(main())
 
 
+def test_a_connection_that_is_held_up_does_not_make_room() -> None:
+    async def main() -> None:
+        desk = Desk()
+        desk.open.clear()
+        listener = TcpSyslog(("127.0.0.1", 0), desk, "w.i", TcpLimits(connections_max=1, idle_s=0.0))
+        async with running(listener):
+            with dialled(listener) as held, dialled(listener) as other:
+                held.sendall(b"<13>a: one\n")
+                await async_wait_until(lambda: is_closed(other))
+                held.sendall(b"<13>a: two\n")
+                desk.open.set()
+                await async_wait_until(lambda: desk.messages() == ["one", "two"])
+        assert listener.counts()["refused"] == 1
+
+    asyncio.run(main())
+
+
 def test_the_connection_that_was_silent_longest_makes_room_and_one_that_was_not_does_not() -> None:
     async def main() -> None:
         desk = Desk()
