@@ -98,6 +98,15 @@ def test_a_kill_is_no_damage(tmp_path: Path, caplog: pytest.LogCaptureFixture) -
     assert not list((tmp_path / "b").glob("damaged*"))
 
 
+def test_what_another_process_left_in_the_wal_is_not_continued(tmp_path: Path) -> None:
+    """If an fsync of it failed, frames look written that are not; none of ours may come behind them."""
+    killed(tmp_path / "a", tmp_path / "b")
+    assert (tmp_path / "b" / "spool.db-wal").stat().st_size > 0
+    store = Store(tmp_path / "b")
+    assert (tmp_path / "b" / "spool.db-wal").stat().st_size == 0
+    store.close()
+
+
 @pytest.mark.parametrize("index", [False, True])
 def test_the_end_of_the_wal_is_not_left_out_when_a_bit_in_it_has_changed(tmp_path: Path, index: bool) -> None:
     killed(tmp_path / "a", tmp_path / "b")
@@ -122,12 +131,18 @@ def test_a_wal_that_was_cut_short_is_told_and_kept_if_a_record_is_not_whole(
     assert len(list((tmp_path / "b").glob("damaged-*.db-wal"))) == 1
 
 
-def test_a_second_process_does_not_look_at_everything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_the_first_process_looks_at_everything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = Store(tmp_path)
     with monkeypatch.context() as patch:
         patch.setattr("mesh.spool.file.SpoolFile.check", lambda self: pytest.fail("it was looked at again"))
-        Store(tmp_path).close()
-    first.close()
+        second = Store(tmp_path)
+        first.close()
+        third = Store(tmp_path)
+    second.close()
+    third.close()
+    monkeypatch.setattr("mesh.spool.file.SpoolFile.check", lambda self: "it is looked at")
+    Store(tmp_path).close()
+    assert list(tmp_path.glob("damaged-*"))
 
 
 def test_a_put_is_refused_while_the_room_cannot_be_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -42,13 +42,14 @@ def content(directory: Path) -> dict[int, tuple[str, int]]:
     """Return state and octets of each record."""
     store = Store(directory)
     try:
-        return {
-            entry.seq: (entry.state, len(entry.record.body) if entry.record else -1)
-            for state in ("ready", "quarantined")
-            for entry in store.entries(1000, state)
-        }
+        entries = [*store.entries(1000, "ready"), *store.entries(1000, "quarantined")]
     finally:
         store.close()
+    found: dict[int, tuple[str, int]] = {
+        entry.seq: (entry.state, len(entry.record.body) if entry.record else -1) for entry in entries
+    }
+    assert len(found) == len(entries), "a record is in both states"
+    return found
 
 
 _EVERYTHING = {
