@@ -86,7 +86,7 @@ class Keeper:
                 self._tell(
                     Say(
                         "failed",
-                        f"{why}; nothing is stored or acknowledged meanwhile, and it is opened again in {self._pause_s:g} s",
+                        f"{why}; nothing is stored or acknowledged meanwhile; next try in {self._pause_s:g} s",
                         trouble=True,
                         facts={"retry_s": self._pause_s},
                     )
