@@ -135,7 +135,8 @@ class SpoolFile:
         try:
             with contextlib.closing(schema.connect(self._directory, leaves=True)) as connection:
                 problems = [text for (text,) in connection.execute("PRAGMA quick_check(3)").fetchall()]
-                schema.check_counters(self._directory, connection)
+                with schema.snapshot(connection):
+                    schema.check_counters(self._directory, connection)
         except (SpoolCorrupt, sqlite3.DatabaseError) as error:
             problem = schema.explain(self._directory, error)
             if not isinstance(problem, SpoolCorrupt):

@@ -7,8 +7,10 @@ which they were put, without an index beside them.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 
 from mesh.errors import SpoolCorrupt, SpoolError
@@ -25,6 +27,7 @@ __all__ = [
     "create_in",
     "explain",
     "read_counters",
+    "snapshot",
     "sync_directory",
     "tagged",
 ]
@@ -160,20 +163,29 @@ def read_counters(directory: Path, connection: sqlite3.Connection) -> Counters:
         raise SpoolCorrupt(f"{directory / FILE}: its counters are damaged", path=str(directory)) from None
 
 
-def check_counters(directory: Path, connection: sqlite3.Connection) -> None:
-    """Raise SpoolCorrupt unless there are as many records as were counted: then some have vanished from sight."""
+@contextlib.contextmanager
+def snapshot(connection: sqlite3.Connection) -> Iterator[None]:
+    """Have all that is read meanwhile be as it was at one instant."""
     connection.execute("BEGIN")
     try:
-        counters = read_counters(directory, connection)
-        for table, counted in (("ready", counters.ready), ("quarantine", counters.quarantined)):
-            (found,) = connection.execute(f"SELECT count(*) FROM {table}").fetchone()
-            if found != counted:
-                raise SpoolCorrupt(
-                    f"{directory / FILE}: {counted} records should be in the table {table}, and {found} are",
-                    path=str(directory),
-                )
+        yield
     finally:
         connection.execute("ROLLBACK")
+
+
+def check_counters(directory: Path, connection: sqlite3.Connection) -> None:
+    """Raise SpoolCorrupt unless there are as many records as were counted: then some have vanished from sight.
+
+    To be called within a snapshot.
+    """
+    counters = read_counters(directory, connection)
+    for table, counted in (("ready", counters.ready), ("quarantine", counters.quarantined)):
+        (found,) = connection.execute(f"SELECT count(*) FROM {table}").fetchone()
+        if found != counted:
+            raise SpoolCorrupt(
+                f"{directory / FILE}: {counted} records should be in the table {table}, and {found} are",
+                path=str(directory),
+            )
 
 
 _DAMAGE = {

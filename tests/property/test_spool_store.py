@@ -115,7 +115,9 @@ def compare(store: Store, model: Model) -> None:
     assert (stats.put, stats.delivered, stats.dropped) == (model.put, model.delivered, model.dropped)
     kept = [*model.ready.values(), *model.quarantined.values()]
     assert stats.octets == sum(48 + len(method) + len(body) for method, body in kept)
-    schema.check_counters(store.directory, store._file.reader)
+    with schema.snapshot(store._file.reader):
+        schema.check_counters(store.directory, store._file.reader)
+    assert store.floor() == min([*model.ready, *model.quarantined, model.put + 1])
 
 
 @settings(max_examples=40)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import sqlite3
 import sys
 import threading
@@ -151,6 +152,43 @@ def test_verify_misses_records_that_have_vanished(store: Store) -> None:
         other.execute("DELETE FROM ready WHERE key = ?", store.keys([2]))
     other.close()
     assert "2 records should be in the table ready, and 1 are" in store.verify().repaired
+    assert store.stats().ready == len(fetched(store, "a.b"))
+
+
+def test_the_floor_is_the_least_number_that_may_come_again(tmp_path: Path) -> None:
+    store = Store(tmp_path / "s", monotonic=lambda: 0.0)
+    put(store, "a.b", b"1", b"2", b"3")
+    put(store, "a.c", b"4")
+    assert store.floor() == 1
+    store.settle("a.b", [1, 3], {2: "no"})
+    assert store.floor() == 2, "what is set aside may be replayed"
+    store.change(lambda transaction: transaction.purge("quarantined", None))
+    assert store.floor() == 4
+    store.settle("a.c", [4])
+    assert store.floor() == 5
+    store.close()
+
+
+def test_the_floor_is_not_counted_all_the_time(tmp_path: Path) -> None:
+    seconds = itertools.count()
+    store = Store(tmp_path / "s", monotonic=lambda: float(next(seconds)))
+    put(store, "a.b", b"1")
+    assert store.floor() == 1
+    store.settle("a.b", [1])
+    asked = 1
+    while store.floor() == 1:
+        asked += 1
+    assert asked == 100
+    store.close()
+
+
+def test_the_floor_does_not_pass_records_that_have_vanished(store: Store) -> None:
+    put(store, "a.b", b"1", b"2")
+    with sqlite3.connect(store.directory / schema.FILE) as other:
+        other.execute("DELETE FROM ready WHERE key = ?", store.keys([1]))
+    other.close()
+    store.floor()
+    assert list(store.directory.glob("damaged-*.db")), "the file was replaced by what can be found"
     assert store.stats().ready == len(fetched(store, "a.b"))
 
 
