@@ -77,7 +77,9 @@ LAYERS = (
         for name in ["accounting", "entry", "framing", "syslog", "window"]
     ),
     Layer("mesh.spool.listen.attributes", ("mesh.errors", "mesh.spool.listen.*", "pyrad")),
-    Layer("mesh.spool.listen.*", (*_CORE, "mesh.environment", "mesh.io.link", "mesh.spool.listen.*")),
+    Layer(
+        "mesh.spool.listen.*", (*_CORE, "mesh.environment", "mesh.io.link", "mesh.spool.record", "mesh.spool.listen.*")
+    ),
     *(
         Layer(f"mesh.spool.{name}", (*_CORE, "mesh.failure", "mesh.request", "mesh.service", "mesh.spool.*"))
         for name in ["inbox", "warehouse"]

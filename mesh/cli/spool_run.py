@@ -160,7 +160,9 @@ def _listeners(args: argparse.Namespace, keeper: Keeper, complaints: Complaints)
         from mesh.spool.listen.sockets import parse_where
 
         secrets, attributes = read_secrets(args.secret_file), Attributes(args.dictionary)
-        listeners.append(Radius(parse_where(where), keeper, args.to, secrets, attributes, on_trouble=complaints))
+        listeners.append(
+            Radius(parse_where(where), keeper, args.to, secrets, attributes, keeper.newest, on_trouble=complaints)
+        )
     for endpoint in args.listen:
         from mesh.spool.listen.ipc import Ipc
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from mesh.errors import ClosedError, SpoolError, SpoolFull
 from mesh.spool.aio import AsyncSpool
-from mesh.spool.record import SpoolStats
+from mesh.spool.record import SpoolRecord, SpoolStats
 from mesh.workers.actions import Say
 
 __all__ = ["Keeper"]
@@ -66,6 +66,14 @@ class Keeper:
                     self._full, self._pause_s = False, _PAUSE_S
                     self._tell(Say("stored", "records are stored again"))
                 return seqs
+
+    async def newest(self, limit: int) -> list[SpoolRecord]:
+        """Return the records that were put last, at most so many, as far as they still wait. Raises SpoolError."""
+        if self._spool is None:
+            raise ClosedError("the spool is closed")
+        put = (await self._spool.stats()).put
+        entries = await self._spool.peek(limit, after=max(0, put - limit))
+        return [entry.record for entry in entries if entry.record is not None]
 
     async def stats(self) -> SpoolStats | None:
         """Return how it stands; None if that cannot be told now."""

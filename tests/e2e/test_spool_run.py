@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import resource
@@ -11,6 +12,7 @@ import socket
 import sqlite3
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,6 +25,7 @@ from tests.helpers import Process, free_port, needs_program, spawn, wait_until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.network]
 
+SECRET = "testing123"
 MESH = [sys.executable, "-m", "mesh.cli.main"]
 
 
@@ -49,6 +52,16 @@ def put(endpoint: str, *bodies: str) -> list[bytes]:
         return seqs
 
 
+def accounting(folder: Path) -> list[str]:
+    """Return the options with which it takes accounting packets of this host."""
+    (folder / "secrets").write_text(f"127.0.0.1 {SECRET}\n")
+    (folder / "secrets").chmod(0o600)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.bind(("127.0.0.1", 0))
+        where = f"127.0.0.1:{probe.getsockname()[1]}"
+    return ["--radius", where, "--secret-file", str(folder / "secrets"), "--to", "w.i"]
+
+
 def bodies(folder: Path) -> list[bytes]:
     with Spool(folder / "spool", deliver=False) as spool:
         return [entry.record.body for entry in spool.peek(10_000) if entry.record]
@@ -56,18 +69,13 @@ def bodies(folder: Path) -> list[bytes]:
 
 @needs_program("radclient")
 def test_while_the_disk_refuses_nothing_is_answered_and_it_goes_on_by_itself(tmp_path: Path) -> None:
-    (tmp_path / "secrets").write_text("127.0.0.1 testing123\n")
-    (tmp_path / "secrets").chmod(0o600)
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    options = accounting(tmp_path)
 
     def account(session: int, tries: int) -> bool:
-        words = ["radclient", "-r", str(tries), "-t", "1", f"127.0.0.1:{port}", "acct", "testing123"]
+        words = ["radclient", "-r", str(tries), "-t", "1", options[1], "acct", SECRET]
         packet = f"Acct-Status-Type=Start,Acct-Session-Id={session}"
         return not subprocess.run(words, input=packet, text=True, capture_output=True, check=False).returncode
 
-    options = ["--radius", f"127.0.0.1:{port}", "--secret-file", str(tmp_path / "secrets"), "--to", "w.i"]
     with running(tmp_path, *options) as daemon:
         daemon.wait_line('"ready"')
         assert account(1, 5)
@@ -81,6 +89,28 @@ def test_while_the_disk_refuses_nothing_is_answered_and_it_goes_on_by_itself(tmp
         assert daemon.terminate(15.0) == 0
     sessions = [json.loads(body)["fields"]["attributes"]["Acct-Session-Id"] for body in bodies(tmp_path)]
     assert sorted(sessions) == ["1", "2", "3"], "also the one whose client had given up"
+
+
+@needs_program("radclient")
+def test_no_packet_is_lost_or_doubled_while_it_is_killed_again_and_again(tmp_path: Path) -> None:
+    count = 1000
+    packets = (f"Acct-Status-Type = Start\nAcct-Session-Id = {number}\n" for number in range(count))
+    (tmp_path / "packets").write_text("\n".join(packets))
+    options = accounting(tmp_path)
+    words = ["radclient", "-q", "-f", str(tmp_path / "packets"), "-p", "50", "-r", "30", "-t", "1", options[1], "acct"]
+    with subprocess.Popen([*words, SECRET], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as client:
+        for stored in itertools.count(200, 300):
+            with running(tmp_path, *options) as daemon:
+                daemon.wait_line('"ready"')
+                with Spool(tmp_path / "spool", deliver=False) as spool:
+                    wait_until(lambda: client.poll() is not None or spool.stats().put >= stored, 30.0)  # noqa: B023
+                daemon.kill9()
+            if client.poll() is not None:
+                break
+        assert client.returncode == 0, "each was answered at last"
+    assert stored > 500, "it was killed at work"
+    found = Counter(json.loads(body)["fields"]["attributes"]["Acct-Session-Id"] for body in bodies(tmp_path))
+    assert found == Counter({str(number): 1 for number in range(count)})
 
 
 def test_what_was_acknowledged_before_it_was_killed_is_delivered_by_the_next_one(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from typing import Any
 
 import msgspec
 
-__all__ = ["add_value", "encode_entry", "place", "raw_of"]
+__all__ = ["add_value", "encode_entry", "peer_in", "place", "raw_of"]
 
 _encode = msgspec.json.Encoder().encode
 
@@ -70,6 +70,12 @@ def raw_of(body: bytes) -> bytes:
     """Return the octets that came, from the body that `encode_entry` made."""
     entry: dict[str, Any] = msgspec.json.decode(body)
     return entry["raw"].encode() if "raw" in entry else base64.b64decode(entry["raw_base64"])
+
+
+def peer_in(body: bytes) -> str:
+    """Return the sender, from the body that `encode_entry` made."""
+    peer: str = msgspec.json.decode(body)["peer"]
+    return peer
 
 
 def place(peer: tuple[str, int]) -> str:

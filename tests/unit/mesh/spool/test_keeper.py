@@ -117,6 +117,23 @@ def test_a_spool_that_cannot_be_opened_is_tried_again(tmp_path: Path) -> None:
     asyncio.run(main())
 
 
+def test_the_newest_records_are_those_that_were_put_last_and_still_wait(tmp_path: Path) -> None:
+    async def main() -> None:
+        keeper = Keeper(quota(tmp_path), lambda say: None)
+        await keeper.open()
+        assert await keeper.newest(2) == []
+        await keeper.put_many("w.i", [b"1", b"2"])
+        await keeper.put_many("w.other", [b"3", b"4"])
+        async with AsyncSpool(tmp_path, deliver=False) as other:
+            await other.purge([4], state="ready")
+        assert [record.body for record in await keeper.newest(3)] == [b"2", b"3"]
+        await keeper.close()
+        with pytest.raises(ClosedError):
+            await keeper.newest(1)
+
+    asyncio.run(main())
+
+
 def test_what_cannot_be_sent_is_an_error_of_the_caller(tmp_path: Path) -> None:
     async def main() -> None:
         keeper = Keeper(quota(tmp_path), lambda say: None)

@@ -13,6 +13,7 @@ import pytest
 from mesh.spool.listen.attributes import Attributes
 from mesh.spool.listen.radius import Radius
 from mesh.spool.listen.secrets import Secrets
+from mesh.spool.record import SpoolRecord
 from tests.helpers import async_wait_until
 from tests.unit.mesh.spool.listen.desk import Desk, port_of, running
 from tests.unit.mesh.spool.listen.packets import SECRET, request
@@ -25,8 +26,9 @@ ATTRIBUTES = Attributes()
 class Client:
     """Sends packets, and has the identifiers of the answers that came."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, own: int = 0) -> None:
         self.sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.sock.bind(("127.0.0.1", own))
         self.sock.connect(("127.0.0.1", port))
         self.sock.setblocking(False)
 
@@ -54,20 +56,25 @@ class Set:
     def __init__(self, network: str = "127.0.0.0/8") -> None:
         self.desk = Desk()
         self.complaints: list[str] = []
+        self.recalled: list[SpoolRecord] = []
         self.listener = Radius(
             ("127.0.0.1", 0),
             self.desk,
             "w.i",
             Secrets({ip_network(network): SECRET}),
             ATTRIBUTES,
+            self.newest,
             clock=lambda: 1000.0,
             on_trouble=self.complaints.append,
         )
 
+    async def newest(self, limit: int) -> list[SpoolRecord]:
+        return self.recalled[-limit:]
+
     @contextlib.asynccontextmanager
-    async def client(self) -> AsyncIterator[Client]:
+    async def client(self, own: int = 0) -> AsyncIterator[Client]:
         async with running(self.listener):
-            client = Client(port_of(self.listener))
+            client = Client(port_of(self.listener), own)
             with client.sock:
                 yield client
 
@@ -108,6 +115,31 @@ def test_a_repetition_makes_no_second_record() -> None:
             assert not client.has_answer()
         assert len(given.desk.bodies) == 1
         assert given.listener.counts()["repeated"] == 2
+
+    asyncio.run(main())
+
+
+def test_what_a_killed_process_had_stored_and_not_answered_makes_no_second_record() -> None:
+    async def main() -> None:
+        first, packet = Set(), request(1, User_Name="bob").RequestPacket()
+        async with first.client() as client:
+            own = client.sock.getsockname()[1]
+            client.send(packet)
+            await async_wait_until(lambda: first.desk.bodies)
+
+        def kept(body: bytes, method: str = "w.i", stream: str = "radius/127.0.0.1", at: float = 990.0) -> SpoolRecord:
+            return SpoolRecord(bytes(16), 1, method, stream, at, body)
+
+        body = first.desk.bodies[0]
+        others = [kept(octets) for octets in (b"", b"[]", b'{"peer": 1, "raw": 2}', b'{"peer": "", "raw": ""}')]
+        others += [kept(body, at=800.0), kept(body, method="w.other"), kept(body, stream="")]
+        for recalled, records in ((others, 1), ([*others, kept(body)], 0)):
+            second = Set()
+            second.recalled = recalled
+            async with second.client(own) as client:
+                client.send(packet)
+                assert await client.answers(1) == [1]
+            assert len(second.desk.bodies) == records
 
     asyncio.run(main())
 
