@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import time
+import weakref
 from pathlib import Path
 from types import TracebackType
 
@@ -16,6 +17,18 @@ _WAIT_S = 30.0
 _PAUSE_S, _PAUSE_MAX_S = 50e-6, 1e-3
 
 
+_open: weakref.WeakSet[FileLock] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    """Let go in a child: the kernel unlocks a file when its last descriptor is closed, also one that was forked."""
+    for lock in list(_open):
+        lock.close()
+
+
+os.register_at_fork(after_in_child=_after_fork)
+
+
 class FileLock:
     """A file of the spool's directory to hold, shared or alone. Of two in one process each is a holder of its own."""
 
@@ -23,6 +36,7 @@ class FileLock:
         self._directory = directory
         self._path = directory / name
         self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        _open.add(self)
 
     def take_if_free(self) -> bool:
         """Hold it alone if nobody holds it; return whether."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
 from pathlib import Path
 
@@ -59,3 +61,25 @@ def test_several_may_share_it(tmp_path: Path) -> None:
     other.close()
     assert one.take_if_free()
     one.close()
+
+
+def test_a_forked_child_does_not_keep_the_lock_of_its_parent(tmp_path: Path) -> None:
+    mine, other = FileLock(tmp_path, "a.lock"), FileLock(tmp_path, "a.lock")
+    reading, writing = os.pipe()
+    assert mine.take_if_free()
+    child = os.fork()
+    if child == 0:
+        os.write(writing, b"x")
+        signal.pause()
+        os._exit(0)
+    try:
+        os.read(reading, 1)
+        assert not other.take_if_free(), "the child has let go of nothing but its own end"
+        mine.close()
+        assert other.take_if_free()
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        other.close()
+        os.close(reading)
+        os.close(writing)
