@@ -36,7 +36,7 @@ _CODES = {404: "NOT_FOUND", 405: "UNIMPLEMENTED"}
 
 
 class Gateway:
-    """An ASGI application that answers HTTP from a mesh; `running` has to be entered around its use.
+    """An ASGI application that answers HTTP from a mesh, over a `Connection`; enter `running` around its use.
 
     Args:
         client: Makes the calls.
@@ -74,9 +74,6 @@ class Gateway:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        connection = scope.get("mesh.connection")
-        if connection is not None:  # uvicorn tells of a caller who is gone; a call has no time to ask
-            connection.caller = asyncio.current_task()
         try:
             try:
                 await self._answer(scope, receive, send)
@@ -85,7 +82,7 @@ class Gateway:
         except Disconnected:
             pass
         except asyncio.CancelledError:
-            if connection is None or not connection.transport.is_closing():
+            if not scope["mesh.connection"].transport.is_closing():
                 text = "the gateway stops, and could not wait for the answer any longer"
                 await respond_problem(send, Problem(503, text, "UNAVAILABLE"))
 
@@ -96,7 +93,7 @@ class Gateway:
         self._guard.check(path, headers, (scope.get("server") or ("",))[0])
         try:
             if path.startswith(PREFIX):
-                await self._calls(scope, headers, receive, send)
+                await self._calls(scope, headers, receive)
             else:
                 await self._others(scope, receive, send)
         except (Problem, Disconnected):

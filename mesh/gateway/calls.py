@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
 
 import msgspec
-from starlette.types import Receive, Scope, Send
+from starlette.types import Receive, Scope
 
 from mesh import AsyncClient, MeshError
 from mesh.gateway.answers import COMMON, answer_of
 from mesh.gateway.catalog import Catalog, Offer
-from mesh.gateway.exchange import SMALL, Held, Room, read_body, respond
+from mesh.gateway.connection import Connection
+from mesh.gateway.exchange import SMALL, Held, Room, read_body
 from mesh.gateway.headers import idempotency_key, later_s, text_of, timeout_s, trace
 from mesh.gateway.multipart import split_frames
 from mesh.gateway.problem import Problem, problem_of
@@ -49,7 +50,7 @@ class Calls:
         self._allowed: dict[str, bool] = {}
         """What was looked at, of the methods that are offered: nobody can fill the memory with others."""
 
-    async def __call__(self, scope: Scope, headers: Mapping[bytes, bytes], receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, headers: Mapping[bytes, bytes], receive: Receive) -> None:
         """Answer one request.
 
         Raises:
@@ -66,8 +67,9 @@ class Calls:
             large = len(body) > SMALL
             if large:
                 held.hold(len(body))
-            await respond(send, status, given, body)
-            if large and (connection := scope.get("mesh.connection")) is not None:
+            connection: Connection = scope["mesh.connection"]
+            await connection.answer(status, given, body)
+            if large:
                 await connection.written()
         finally:
             held.give_back()

@@ -18,11 +18,10 @@ from mesh.gateway.settings import GatewaySettings
 
 __all__ = ["Connection", "Crowd"]
 
-_SWEEP_S = 1.0
+_SWEEP_S = 0.25
 _LINGER_S = 2.0
 """How long a connection is read on after a refusal: closed at once, the caller might lose what it was told."""
 _URL_MAX = 8192
-_INTERIM = b"HTTP/1.1 100 "
 
 
 class Crowd:
@@ -77,38 +76,6 @@ class Crowd:
         connection.show_out()
 
 
-class _Writer:
-    """Where responses are written to: head and body leave together, which costs one system call instead of two."""
-
-    __slots__ = ("_begun", "_held", "_transport", "is_closing")
-
-    def __init__(self, transport: asyncio.Transport) -> None:
-        self._transport = transport
-        self._begun = False
-        self._held = b""
-        self.is_closing = transport.is_closing
-
-    def write(self, data: bytes) -> None:
-        """Write on; the first piece of a response waits for the next one."""
-        if not self._begun and not data.startswith(_INTERIM):
-            self._begun, self._held = True, data
-            return
-        if self._held:
-            data, self._held = self._held + data, b""
-        self._transport.write(data)
-
-    def flush(self) -> None:
-        """The response is complete."""
-        if self._held:
-            self._transport.write(self._held)
-        self._begun, self._held = False, b""
-
-    def close(self) -> None:
-        """Close the connection when all is written."""
-        self.flush()
-        self._transport.close()
-
-
 class Connection(HttpToolsProtocol):
     """One connection. Its parser calls what begins with `on_`, in the order of the request."""
 
@@ -116,15 +83,14 @@ class Connection(HttpToolsProtocol):
         super().__init__(**given)
         self.waited_since = 0.0
         """Since when the gateway waits for it, by the clock of the loop."""
-        self.caller: asyncio.Task[Any] | None = None
-        """Who is to be cancelled when the connection is lost."""
         self._crowd = crowd
         self._limits = crowd.settings
-        self._writer: _Writer
         self._in_head = True
         self._in_body = False
         self._head_octets = 0
-        self._running: RequestResponseCycle | None = None
+        self._piece_octets = 0
+        self._running: RequestResponseCycle
+        self._caller: asyncio.Task[None] | None = None
         self._complaint: Problem | None = None
         self._refusal: Problem | None = None
         self._stalled: asyncio.TimerHandle | None = None
@@ -147,7 +113,6 @@ class Connection(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin."""
         super().connection_made(transport)
-        self._writer = _Writer(transport)
         self._crowd.enter(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -155,11 +120,10 @@ class Connection(HttpToolsProtocol):
         self._crowd.leave(self)
         self._resume()
         super().connection_lost(exc)
-        if self._running is not None:  # uvicorn tells the last of several requests alone
-            self._running.disconnected = True
+        if self._caller is not None:
+            self._running.disconnected = True  # uvicorn tells the last of several requests alone
             self._running.message_event.set()
-        if self.caller is not None:
-            self.caller.cancel()
+            self._caller.cancel()
 
     def data_received(self, data: bytes) -> None:
         """Read on."""
@@ -169,6 +133,7 @@ class Connection(HttpToolsProtocol):
             if self._head_octets == 0 and self._is_kept:
                 self._crowd.wait_for(self)  # the head of the next request has a time of its own
             self._head_octets += len(data)
+        self._piece_octets = len(data)
         super().data_received(data)
         if self._in_head and self._head_octets > self._limits.head_max and self._refusal is None:
             self._refuse(_head_too_long(self._limits))
@@ -176,32 +141,25 @@ class Connection(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """A head begins."""
         super().on_message_begin()
-        self._head_octets = self._head_octets or 1
+        self._head_octets = self._head_octets or self._piece_octets  # where one request stands behind another
         self.scope["mesh.connection"] = self  # type: ignore[typeddict-unknown-key]
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """A header is complete. Raises Problem, at which the parser gives up."""
-        if len(self.headers) >= self._limits.headers_max:
-            self._complaint = _head_too_long(self._limits)
-            raise self._complaint
-        super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         """The head is complete. Raises Problem, at which the parser gives up."""
-        octets = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
         if len(self.url) > _URL_MAX:
             self._complaint = Problem(414, f"the URL has more than {_URL_MAX} octets; use POST", "INVALID_ARGUMENT")
-        elif octets > self._limits.head_max:
+        elif len(self.headers) > self._limits.headers_max or self._has_long_head():
             self._complaint = _head_too_long(self._limits)
         if self._complaint is not None:
             raise self._complaint
         self._in_head, self._in_body, self._head_octets = False, True, 0
         super().on_headers_complete()
-        self.cycle.transport = self._writer  # type: ignore[assignment]
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         self._running = cycle
-        super()._start_asgi_task(cycle, app)
+        self._caller = self.loop.create_task(cycle.run_asgi(app))
+        self._caller.add_done_callback(self.tasks.discard)
+        self.tasks.add(self._caller)
 
     def on_message_complete(self) -> None:
         """The body is complete."""
@@ -211,16 +169,41 @@ class Connection(HttpToolsProtocol):
             self._crowd.work_for(self)
 
     def on_response_complete(self) -> None:
-        """The response is written."""
-        self.caller = None
-        self._writer.flush()
-        if not self.pipeline:
+        """The response is written. uvicorn would set a timer for each; the crowd looks after all at once."""
+        self._caller = None
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
+        else:
             self._crowd.wait_for(self)
-        super().on_response_complete()
 
     def send_400_response(self, msg: str) -> None:
         """Tell why the parser gave up: because of a bound, or because it is no HTTP."""
         self._refuse(self._complaint or Problem(400, "this is no request of HTTP/1.1", "INVALID_ARGUMENT"))
+
+    async def answer(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
+        """Write a whole response, in one piece; ASGI would have it in two messages, which uvicorn checks and writes.
+
+        What it does here takes a third of the time.
+        """
+        if self.flow.write_paused:
+            await self.flow.drain()
+        cycle = self._running
+        if cycle.disconnected:
+            return
+        lines = [name + b": " + value + b"\r\n" for name, value in (*self.server_state.default_headers, *headers)]
+        if not cycle.keep_alive:
+            lines.append(b"connection: close\r\n")
+        shown = b"" if cycle.scope["method"] == "HEAD" else body
+        self.transport.write(b"".join([STATUS_LINE[status], *lines, b"\r\n", shown]))
+        cycle.response_started = cycle.response_complete = True
+        cycle.message_event.set()
+        if not cycle.keep_alive:
+            self.transport.close()
+        cycle.on_response()
 
     async def written(self) -> None:
         """Wait until the caller has read most of what was written, or has gone."""
@@ -229,7 +212,7 @@ class Connection(HttpToolsProtocol):
     def pause_writing(self) -> None:
         """The caller does not read."""
         super().pause_writing()
-        self._stalled = self.loop.call_later(self._limits.write_timeout_s, self.transport.abort)
+        self._expect_reading()
 
     def resume_writing(self) -> None:
         """The caller reads again."""
@@ -242,6 +225,24 @@ class Connection(HttpToolsProtocol):
             self._write(Problem(408, "the request did not come in time; send it at once", "DEADLINE_EXCEEDED"))
         self.transport.close()
 
+    def _has_long_head(self) -> bool:
+        """Tell whether the head is too long, which is complete; what was read with it may be the body."""
+        most = self._limits.head_max
+        if self._head_octets <= most:
+            return False
+        return len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers) > most
+
+    def _expect_reading(self) -> None:
+        unread = self.transport.get_write_buffer_size()
+
+        def check() -> None:
+            if self.transport.get_write_buffer_size() < unread:
+                self._expect_reading()  # slowly, but it does
+            else:
+                self.transport.abort()
+
+        self._stalled = self.loop.call_later(self._limits.write_timeout_s, check)
+
     def _resume(self) -> None:
         if self._stalled is not None:
             self._stalled.cancel()
@@ -250,6 +251,7 @@ class Connection(HttpToolsProtocol):
     def _refuse(self, problem: Problem) -> None:
         """Tell a caller whose request cannot be read on, and close soon."""
         self._refusal = problem.with_traceback(None)  # which would hold what was read
+        self.headers = []
         self._crowd.wait_for(self)
         self._write(problem)
         if self.transport.can_write_eof():

@@ -115,7 +115,6 @@ def _config(gateway: Gateway, crowd: Crowd, settings: GatewaySettings) -> uvicor
         proxy_headers=False,
         server_header=False,
         backlog=_TAKEN,
-        timeout_keep_alive=int(settings.idle_timeout_s),
         timeout_graceful_shutdown=max(1, int(settings.drain_s)),
         ssl_certfile=settings.certificate or None,
         ssl_keyfile=settings.certificate_key or None,

@@ -63,7 +63,7 @@ class GatewaySettings:
     idle_timeout_s: float = 75.0
     """How long a connection without a request is kept."""
     write_timeout_s: float = 30.0
-    """How long a caller may leave unread what is ready for it."""
+    """How long a caller may read nothing of what is ready for it."""
     drain_s: float = 10.0
     """Longest time that calls under way have when the gateway stops."""
 
