@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 
 from mesh.errors import ClosedError, SpoolError, SpoolFull
 from mesh.spool.aio import AsyncSpool
@@ -14,6 +14,7 @@ __all__ = ["Keeper"]
 
 _ROOM_S = 0.1
 """How often to look whether there is room again."""
+_LOOK_RECORDS = 50
 _PAUSE_S, _PAUSE_MAX_S = 0.5, 30.0
 """Between a failure and the next try; it doubles until something can be stored again."""
 
@@ -67,13 +68,18 @@ class Keeper:
                     self._tell(Say("stored", "records are stored again"))
                 return seqs
 
-    async def newest(self, limit: int) -> list[SpoolRecord]:
-        """Return the records that were put last, at most so many, as far as they still wait. Raises SpoolError."""
+    async def newest(self, limit: int) -> AsyncIterator[SpoolRecord]:
+        """Yield the records that were put last, at most so many, as far as they still wait. Raises SpoolError."""
         if self._spool is None:
             raise ClosedError("the spool is closed")
-        put = (await self._spool.stats()).put
-        entries = await self._spool.peek(limit, after=max(0, put - limit))
-        return [entry.record for entry in entries if entry.record is not None]
+        last = (await self._spool.stats()).put
+        after = max(0, last - limit)
+        # A few at a time, for they may be large; and not those that others put meanwhile, which may go on for ever.
+        while after < last and (entries := await self._spool.peek(_LOOK_RECORDS, after=after)):
+            for entry in entries:
+                if entry.record is not None:
+                    yield entry.record
+            after = entries[-1].seq
 
     async def stats(self) -> SpoolStats | None:
         """Return how it stands; None if that cannot be told now."""

@@ -11,7 +11,7 @@ still wait; of one that has been delivered by then there will be a second record
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from functools import partial
 from typing import Any
 
@@ -45,7 +45,7 @@ class Radius(Datagrams):
         secrets: Of the clients; packets of others are ignored, as RFC 2865 section 3 asks.
         attributes: Names and decodes attributes.
         clock: Unix seconds.
-        newest: Returns the records that were put last and still wait, at most so many.
+        newest: Yields the records that were put last and still wait, at most so many.
         on_trouble: Told in a sentence of packets that had to be ignored; it may be called for each.
     """
 
@@ -56,7 +56,7 @@ class Radius(Datagrams):
         method: str,
         secrets: Secrets,
         attributes: Attributes,
-        newest: Callable[[int], Awaitable[Sequence[SpoolRecord]]],
+        newest: Callable[[int], AsyncIterator[SpoolRecord]],
         clock: Callable[[], float] = time.time,
         on_trouble: Callable[[str], None] = lambda sentence: None,
     ) -> None:
@@ -88,7 +88,7 @@ class Radius(Datagrams):
     async def run(self) -> None:
         """Take in what comes, until `stop` and everything is durable and answered."""
         now = time.monotonic()
-        for record in await self._newest(_RECALLED_MAX):
+        async for record in self._newest(_RECALLED_MAX):
             age_s = self._clock() - record.at
             if record.method == self._method and record.stream.startswith(_STREAM) and age_s <= _REMEMBERED_S:
                 self._recall(record.body, now)

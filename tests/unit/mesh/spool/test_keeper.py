@@ -121,15 +121,17 @@ def test_the_newest_records_are_those_that_were_put_last_and_still_wait(tmp_path
     async def main() -> None:
         keeper = Keeper(quota(tmp_path), lambda say: None)
         await keeper.open()
-        assert await keeper.newest(2) == []
+        assert [record async for record in keeper.newest(2)] == []
         await keeper.put_many("w.i", [b"1", b"2"])
         await keeper.put_many("w.other", [b"3", b"4"])
         async with AsyncSpool(tmp_path, deliver=False) as other:
             await other.purge([4], state="ready")
-        assert [record.body for record in await keeper.newest(3)] == [b"2", b"3"]
+        assert [record.body async for record in keeper.newest(3)] == [b"2", b"3"]
+        await keeper.put_many("w.i", [b"%d" % number for number in range(200)])
+        assert [record.body async for record in keeper.newest(120)] == [b"%d" % number for number in range(80, 200)]
         await keeper.close()
         with pytest.raises(ClosedError):
-            await keeper.newest(1)
+            await anext(keeper.newest(1))
 
     asyncio.run(main())
 

@@ -68,8 +68,9 @@ class Set:
             on_trouble=self.complaints.append,
         )
 
-    async def newest(self, limit: int) -> list[SpoolRecord]:
-        return self.recalled[-limit:]
+    async def newest(self, limit: int) -> AsyncIterator[SpoolRecord]:
+        for record in self.recalled[-limit:]:
+            yield record
 
     @contextlib.asynccontextmanager
     async def client(self, own: int = 0) -> AsyncIterator[Client]:
