@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import shutil
 import sqlite3
 import time
 from pathlib import Path
@@ -75,9 +76,9 @@ class SpoolFile:
                 try:
                     self._open(first)
                 except SpoolError:
-                    if not self._reserve.exists():
+                    if not self._reserve.exists() or shutil.disk_usage(directory).free > _RESERVE_OCTETS:
                         raise
-                    self.give_reserve()  # it may be that the disk is full
+                    self.give_reserve()  # the disk may be too full even for the index of the WAL
                     self._open(first)
                 self._keep_reserve()
                 self._presence.share()

@@ -79,6 +79,16 @@ def test_a_file_of_another_version_is_left_alone(tmp_path: Path, version: int, s
         Store(tmp_path)
     assert (tmp_path / schema.FILE).read_bytes() == before
     assert not list(tmp_path.glob("damaged*"))
+    assert (tmp_path / "reserve").exists()
+
+
+def test_a_directory_may_have_any_name(tmp_path: Path) -> None:
+    directory = tmp_path / "a name? with # all %41 sorts"
+    store = Store(directory)
+    put(store, b"1")
+    store.close()
+    assert bodies(directory) == [b"1"]
+    assert (directory / schema.FILE).exists()
 
 
 def test_a_version_in_which_a_bit_has_changed_is_damage(tmp_path: Path) -> None:
