@@ -92,7 +92,7 @@ class AsyncSpool:
     async def open(self) -> Self:
         """Open the file, and begin to deliver.
 
-        Takes a second for each GB that waits: the first process that opens the file looks whether it is in order.
+        Takes some seconds for each GB that waits: the first process that opens the file looks whether it is in order.
 
         Raises:
             SpoolError: It cannot be opened.

@@ -91,7 +91,7 @@ class Spool:
     def open(self) -> Self:
         """Open the file, and begin to deliver.
 
-        Takes a second for each GB that waits: the first process that opens the file looks whether it is in order.
+        Takes some seconds for each GB that waits: the first process that opens the file looks whether it is in order.
 
         Raises:
             SpoolError: It cannot be opened.
