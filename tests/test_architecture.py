@@ -66,7 +66,7 @@ LAYERS = (
     ),
     *(
         Layer(f"mesh.spool.{name}", ("msgspec", "mesh.errors", "mesh.spool.*"), pure=True)
-        for name in ["record", "counters", "quota", "ranges", "batch", "recent"]
+        for name in ["record", "counters", "quota", "wal", "ranges", "batch", "recent"]
     ),
     *(
         Layer(f"mesh.spool.{name}", ("msgspec", "mesh.core.backoff", "mesh.spool.letters"), pure=True)
