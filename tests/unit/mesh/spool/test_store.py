@@ -16,7 +16,7 @@ from mesh import SpoolError
 from mesh.spool import schema
 from mesh.spool.quota import Quota
 from mesh.spool.store import Store
-from tests.helpers import spawn
+from tests.helpers import spawn, wait_until
 
 
 @pytest.fixture
@@ -132,6 +132,40 @@ def test_others_follow_when_the_file_is_replaced(store: Store) -> None:
     put(other, "a.b", b"3")
     assert fetched(other, "a.b") == fetched(store, "a.b") == [b"1", b"2", b"3"]
     other.close()
+
+
+_FOLLOWER = """
+import os, sys, time
+from mesh import Spool
+with Spool(sys.argv[1], deliver=False) as spool:
+    spool.put("a.b", b"1")
+    print("open", flush=True)
+    while not os.path.exists(sys.argv[2]):
+        time.sleep(0.005)
+    spool.put("a.b", b"3")
+    print(len(spool.peek()), flush=True)
+"""
+
+
+def test_a_process_that_follows_leaves_the_new_files_alone(tmp_path: Path) -> None:
+    """SQLite removes the WAL of a file that it closes by its name, which is that of the new file's by now."""
+    with spawn([sys.executable, "-c", _FOLLOWER, str(tmp_path / "s"), str(tmp_path / "go")]) as other:
+        other.wait_line("open")
+        store = Store(tmp_path / "s")
+        change_row(store, "counters", "row", 1, b"changed")
+        put(store, "a.b", b"2")
+        (tmp_path / "go").touch()
+        other.wait_line("3")
+        wait_until(lambda: other.returncode == 0)
+        put(store, "a.b", b"4")
+        copy = tmp_path / "copy"  # as if this process were killed now
+        copy.mkdir()
+        for path in (tmp_path / "s").glob("spool.db*"):
+            (copy / path.name).write_bytes(path.read_bytes())
+        store.close()
+    killed = Store(copy)
+    assert fetched(killed, "a.b") == [b"1", b"2", b"3", b"4"]
+    killed.close()
 
 
 def test_verify_tells_what_it_has_found(store: Store) -> None:
