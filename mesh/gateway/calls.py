@@ -70,6 +70,7 @@ class Calls:
             connection: Connection = scope["mesh.connection"]
             await connection.answer(status, given, body)
             if large:
+                del body  # what is not read yet has been copied
                 await connection.written()
         finally:
             held.give_back()

@@ -251,7 +251,8 @@ class Connection(HttpToolsProtocol):
     def _refuse(self, problem: Problem) -> None:
         """Tell a caller whose request cannot be read on, and close soon."""
         self._refusal = problem.with_traceback(None)  # which would hold what was read
-        self.headers = []
+        if self.headers:
+            self.headers.clear()
         self._crowd.wait_for(self)
         self._write(problem)
         if self.transport.can_write_eof():

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
 import resource
 import socket
 import ssl
 from collections.abc import AsyncIterator, Iterator, Sequence
-from typing import Any, cast
 
 import uvicorn
 from starlette.routing import BaseRoute
@@ -31,13 +29,37 @@ _DESCRIPTORS_SPARED = 256
 
 
 class _Server(uvicorn.Server):
-    """Leaves signals to its caller: uvicorn raises them once more at the end, and the exit code would be theirs."""
+    """Leaves signals to its caller: uvicorn raises them once more at the end, and the exit code would be theirs.
+
+    Args:
+        config: For uvicorn.
+        crowd: Bounds the connections.
+    """
+
+    def __init__(self, config: uvicorn.Config, crowd: Crowd) -> None:
+        super().__init__(config)
+        self._crowd = crowd
+        self._handshake_s = crowd.settings.head_timeout_s
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Listen; asyncio takes as many connections at once as it has the kernel keep."""
-        await super().startup(sockets)
+        """Listen; uvicorn would take the whole backlog at once, and wait a minute for each handshake of TLS."""
+        config, loop = self.config, asyncio.get_running_loop()
+        await self.lifespan.startup()
+        self.servers = []
         for listening in sockets or ():
+            server = await loop.create_server(
+                self._connection,
+                sock=listening,
+                ssl=config.ssl,
+                backlog=_TAKEN,
+                ssl_handshake_timeout=self._handshake_s if config.ssl else None,
+            )
+            self.servers.append(server)
             listening.listen(_BACKLOG)
+        self.started = True
+
+    def _connection(self) -> Connection:
+        return Connection(self._crowd, config=self.config, server_state=self.server_state, app_state={})
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -88,7 +110,7 @@ async def serve(
     """
     crowd = Crowd(settings)
     gateway = Gateway(client, settings, routes)
-    server = _Server(_config(gateway, crowd, settings))
+    server = _Server(_config(gateway, settings), crowd)
     _check_descriptors(settings)
     async with gateway.running():
         sweeping = asyncio.create_task(crowd.keep())
@@ -103,10 +125,10 @@ async def serve(
             await asyncio.gather(sweeping, return_exceptions=True)
 
 
-def _config(gateway: Gateway, crowd: Crowd, settings: GatewaySettings) -> uvicorn.Config:
+def _config(gateway: Gateway, settings: GatewaySettings) -> uvicorn.Config:
     config = uvicorn.Config(
         gateway,
-        http=cast(Any, functools.partial(Connection, crowd)),
+        http=Connection,
         ws="none",
         lifespan="off",
         log_config=None,
@@ -114,7 +136,6 @@ def _config(gateway: Gateway, crowd: Crowd, settings: GatewaySettings) -> uvicor
         access_log=False,
         proxy_headers=False,
         server_header=False,
-        backlog=_TAKEN,
         timeout_graceful_shutdown=max(1, int(settings.drain_s)),
         ssl_certfile=settings.certificate or None,
         ssl_keyfile=settings.certificate_key or None,

@@ -9,8 +9,11 @@ import os
 import re
 import signal
 import socket
+import ssl
+import subprocess
 import sys
 import threading
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +21,7 @@ from typing import Any
 import pytest
 
 from mesh import Status
-from tests.helpers import Process, spawn, wait_until
+from tests.helpers import Process, needs_program, spawn, wait_until
 from tests.helpers.http import Answer, ask, connected, say
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.network]
@@ -412,6 +415,43 @@ def test_a_token_is_asked_for_where_the_mesh_is_told_of_or_moved(realm: str, tmp
             assert ask(port, "/v1/call/work/name", authorization=token).json == "one"
         assert ask(port, "/openapi.json", authorization=token).json["security"] == [{"token": []}]
         assert "tokens and answers can be read on their way" in process.stderr[0]
+
+
+def certificates(folder: Path) -> None:
+    """Make an authority, and what it has signed: a server's certificate and a client's."""
+
+    def openssl(*words: str) -> None:
+        subprocess.run(["openssl", *words], cwd=folder, check=True, capture_output=True)
+
+    new = ("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2")
+    openssl(*new, "-subj", "/CN=authority", "-keyout", "ca.key", "-out", "ca.pem")
+    signed = ("-CA", "ca.pem", "-CAkey", "ca.key", "-addext", "subjectAltName=IP:127.0.0.1")
+    for name in ("server", "client"):
+        openssl(*new, *signed, "-subj", f"/CN={name}", "-keyout", f"{name}.key", "-out", f"{name}.pem")
+
+
+@needs_program("openssl")
+def test_under_tls_clients_are_asked_for_their_certificates(realm: str, tmp_path: Path) -> None:
+    certificates(tmp_path)
+    files = {name: str(tmp_path / name) for name in ("ca.pem", "server.pem", "server.key", "client.pem", "client.key")}
+    options = ("--cert", files["server.pem"], "--key", files["server.key"], "--client-ca", files["ca.pem"])
+    with server(realm, "one"), gateway(realm, "--listen", "0.0.0.0:0", *options, alive=0) as (process, port):
+        stranger = ssl.create_default_context(cafile=files["ca.pem"])
+        friend = ssl.create_default_context(cafile=files["ca.pem"])
+        friend.load_cert_chain(files["client.pem"], files["client.key"])
+
+        def name_of_server(context: ssl.SSLContext) -> object:
+            url = f"https://127.0.0.1:{port}/v1/call/work/name"
+            with urllib.request.urlopen(url, context=context, timeout=10.0) as response:
+                return json.load(response)
+
+        assert name_of_server(friend) == "one"
+        with pytest.raises(OSError, match=r"(?i)certificate required|reset|eof|closed"):
+            name_of_server(stranger)
+        with pytest.raises(OSError, match=r"reset|closed|disconnected|Connection|timed out"):
+            assert ask(port, "/").status == 0
+        assert name_of_server(friend) == "one"
+        assert process.stderr == []
 
 
 @pytest.mark.parametrize(
