@@ -136,6 +136,8 @@ def _check_form(directory: Path, connection: sqlite3.Connection) -> None:
         if application == _APPLICATION_ID and schema == set(_SCHEMA):
             return
         raise SpoolCorrupt(f"{directory / FILE}: its tables are not those that were made", path=str(directory))
+    if not schema:
+        raise SpoolCorrupt(f"{directory / FILE} is empty", path=str(directory))
     if application != _APPLICATION_ID and schema != set(_SCHEMA):
         raise SpoolError(
             f"{directory / FILE} is no spool but another program's file; give another directory", path=str(directory)

@@ -82,6 +82,19 @@ def test_a_file_of_another_version_is_left_alone(tmp_path: Path, version: int, s
     assert (tmp_path / "reserve").exists()
 
 
+@pytest.mark.parametrize("octets", [0, 10, 4096, 20_000])
+def test_a_file_that_was_cut_off_is_replaced_by_what_is_left(tmp_path: Path, octets: int) -> None:
+    store = Store(tmp_path)
+    put(store, *[bytes(200)] * 1000)
+    store.close()
+    os.truncate(tmp_path / schema.FILE, octets)
+    store = Store(tmp_path)
+    assert store.stats().ready == len(store.fetch("a.b"))
+    assert bool(store.fetch("a.b")) == (octets == 20_000)
+    store.close()
+    assert list(tmp_path.glob("damaged-*.db"))
+
+
 def test_a_directory_may_have_any_name(tmp_path: Path) -> None:
     directory = tmp_path / "a name? with # all %41 sorts"
     store = Store(directory)
