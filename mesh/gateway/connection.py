@@ -32,9 +32,9 @@ class Crowd:
     """
 
     def __init__(self, settings: GatewaySettings) -> None:
-        self.settings = settings
+        self.settings: GatewaySettings = settings
         """Bounds."""
-        self.count = 0
+        self.count: int = 0
         """Connections that are open."""
         self._waited_for: OrderedDict[Connection, None] = OrderedDict()
         """Those that the gateway waits for, the longest first; it works for the others."""
@@ -81,7 +81,7 @@ class Connection(HttpToolsProtocol):
 
     def __init__(self, crowd: Crowd, **given: Any) -> None:
         super().__init__(**given)
-        self.waited_since = 0.0
+        self.waited_since: float = 0.0
         """Since when the gateway waits for it, by the clock of the loop."""
         self._crowd = crowd
         self._limits = crowd.settings

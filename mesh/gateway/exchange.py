@@ -26,7 +26,7 @@ class Room:
     """
 
     def __init__(self, octets_max: int) -> None:
-        self.left = octets_max
+        self.left: int = octets_max
         """Octets that more bodies may have."""
 
 

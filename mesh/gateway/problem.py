@@ -38,7 +38,7 @@ class Problem(Exception):
         more: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(detail)
-        self.status = status
+        self.status: int = status
         """HTTP status."""
         self._detail = detail
         self._code = code

@@ -56,7 +56,7 @@ class Views:
         self._watch = watch
         self._settings = settings
         self._version = version("freelance-mesh")
-        self.stopping = False
+        self.stopping: bool = False
         """Whether the gateway ends, and nobody new should be sent to it."""
 
     def routes(self) -> list[Route]:
