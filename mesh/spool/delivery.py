@@ -62,7 +62,7 @@ _LOOK_S = 0.05
 """How often to look for what other processes have put."""
 _GATHER_S = 0.005
 """Shortest time between two looks for what this process has put."""
-_SETTLE_S = 0.02
+_SETTLE_S = 0.05
 """How long what is delivered stays in the store, so that one transaction removes much."""
 _MEND_S = 5.0
 """How long to wait after an error of the disk or of the network before another try."""
@@ -176,6 +176,9 @@ class Delivery:
                 while not await self._stopped_within(_LOOK_S):
                     if self._store.changed():
                         self._look()
+                    for lane in self._lanes.values():
+                        if lane.fault is not None:
+                            raise lane.fault
                 await asyncio.gather(*(lane.close() for lane in self._lanes.values()))
         finally:
             unlisten()
@@ -220,6 +223,8 @@ class _Lane:
 
     def __init__(self, method: str, courier: Courier, store: Store, client: AsyncClient) -> None:
         self.courier = courier
+        self.fault: Exception | None = None
+        """What has stopped it: all begins anew, and what was on its way goes once more."""
         self._method = method
         self._store = store
         self._client = client
@@ -240,6 +245,20 @@ class _Lane:
         """Have the courier decide, and do that."""
         if self._closed and not isinstance(event, Answered):
             return
+        try:
+            self._decide(event)
+        except Exception as error:
+            self.fault = error
+            self._closed = True
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        due_at = self.courier.deadline()
+        if due_at is not None and not self._closed:
+            self._timer = self._loop.call_at(due_at, self.feed, Tick())
+
+    def _decide(self, event: Event) -> None:
         now = self._loop.time()
         events = [event]
         while events:
@@ -247,12 +266,6 @@ class _Lane:
                 following = self._perform(action)
                 if following is not None:
                     events.append(following)
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        due_at = self.courier.deadline()
-        if due_at is not None and not self._closed:
-            self._timer = self._loop.call_at(due_at, self.feed, Tick())
 
     async def close(self) -> None:
         """Send nothing more, wait a moment for answers, and write down what they say."""

@@ -13,7 +13,20 @@ from pathlib import Path
 
 import pytest
 
-from mesh import ConfigError, Inbox, RemoteError, Request, Server, ServerConfig, Service, Spool, SpoolRecord, Status
+from mesh import (
+    ConfigError,
+    Inbox,
+    RemoteError,
+    Request,
+    Server,
+    ServerConfig,
+    Service,
+    Spool,
+    SpoolError,
+    SpoolRecord,
+    Status,
+)
+from mesh.spool.store import Store
 from tests.helpers import free_port, wait_until
 
 METHOD = "warehouse.ingest"
@@ -268,6 +281,29 @@ def test_live_records_go_first(tmp_path: Path, far: Far) -> None:
     bodies = far.bodies()
     assert len(bodies) == 20_001
     assert bodies.index(b"new") < 10_000
+
+
+def test_a_disk_that_cannot_be_read_for_a_moment_ends_nothing(
+    tmp_path: Path, far: Far, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("mesh.spool.delivery._MEND_S", 0.05)
+    failures = 2
+    real = Store.newest
+
+    def newest(store: Store) -> int:
+        nonlocal failures
+        failures -= 1
+        if failures >= 0:
+            raise SpoolError("the disk does not work", path="somewhere")
+        return real(store)
+
+    monkeypatch.setattr(Store, "newest", newest)
+    with far.serving(), near(tmp_path, far.port, live_first=True) as spool:
+        spool.put(METHOD, b"through")
+        assert spool.flush(10.0)
+    assert failures < 0
+    assert far.bodies() == [b"through"]
+    assert any("delivery failed, trying again: the disk does not work" in message for message in caplog.messages)
 
 
 def test_settings_that_cannot_be_used_are_refused_at_once(tmp_path: Path) -> None:
