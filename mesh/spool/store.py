@@ -489,7 +489,7 @@ class Store:
 def _settling(method: str, delivered: Iterable[int], quarantined: Mapping[int, str]) -> Callable[[Transaction], int]:
     def work(transaction: Transaction) -> int:
         base = transaction.queue_of(method) << schema.SEQ_BITS
-        done = transaction.delivered(base | seq for seq in delivered)
+        done = transaction.delivered([base | seq for seq in delivered])
         return done + transaction.quarantine({base | seq: why for seq, why in quarantined.items()})
 
     return work

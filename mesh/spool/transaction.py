@@ -33,8 +33,11 @@ def keys_of(queue: int) -> tuple[int, int]:
 
 def runs(numbers: Iterable[int]) -> list[tuple[int, int]]:
     """Return the runs of numbers that follow one another, first and last of each, in order."""
+    ordered = sorted(set(numbers))
+    if ordered and ordered[-1] - ordered[0] == len(ordered) - 1:
+        return [(ordered[0], ordered[-1])]  # what is delivered is nearly always like that
     found: list[tuple[int, int]] = []
-    for number in sorted(numbers):
+    for number in ordered:
         if found and number <= found[-1][1] + 1:
             found[-1] = found[-1][0], number
         else:
