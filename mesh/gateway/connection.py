@@ -16,8 +16,12 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from mesh.gateway.problem import Problem
 from mesh.gateway.settings import GatewaySettings
 
-__all__ = ["Connection", "Crowd"]
+__all__ = ["CROWDED", "Connection", "Crowd"]
 
+CROWDED = 2
+"""So many times the connections there may be for moments, while all are busy or have just come."""
+_GRACE_S = 0.5
+"""What a connection has said may not have been read yet."""
 _SWEEP_S = 0.25
 _LINGER_S = 2.0
 """How long a connection is read on after a refusal: closed at once, the caller might lose what it was told."""
@@ -40,11 +44,19 @@ class Crowd:
         """Those that the gateway waits for, the longest first; it works for the others."""
 
     def enter(self, connection: Connection) -> None:
-        """Take a new connection in, and if there are too many show one out."""
+        """Take a new connection in, and if there are too many show one out that has had its time to speak."""
         self.count += 1
         self.wait_for(connection)
-        if self.count > self.settings.connections_max:
-            self._show_out(next(iter(self._waited_for)))
+        if self.count <= self.settings.connections_max:
+            return
+        longest = next(iter(self._waited_for))
+        if self.count <= CROWDED * self.settings.connections_max:
+            if connection.waited_since - longest.waited_since >= _GRACE_S:
+                self._show_out(longest)
+        elif longest is connection:
+            connection.turn_away()
+        else:
+            self._show_out(longest)
 
     def leave(self, connection: Connection) -> None:
         """Forget a connection that was closed."""
@@ -67,9 +79,12 @@ class Crowd:
         while True:
             await asyncio.sleep(_SWEEP_S)
             now = loop.time()
+            surplus = self.count - self.settings.connections_max
             for connection in list(self._waited_for):
-                if now - connection.waited_since >= connection.patience_s:
+                waited_s = now - connection.waited_since
+                if waited_s >= connection.patience_s or (surplus > 0 and waited_s >= _GRACE_S):
                     self._show_out(connection)
+                    surplus -= 1
 
     def _show_out(self, connection: Connection) -> None:
         self._waited_for.pop(connection, None)
@@ -223,6 +238,12 @@ class Connection(HttpToolsProtocol):
         """Close it, for it kept the gateway waiting, and say so if it owes a request."""
         if self._refusal is None and (self._head_octets or not self._is_kept):
             self._write(Problem(408, "the request did not come in time; send it at once", "DEADLINE_EXCEEDED"))
+        self.transport.close()
+
+    def turn_away(self) -> None:
+        """Close it, for there are too many that ask for something."""
+        text = "all connections of the gateway are busy; try again"
+        self._write(Problem(503, text, "RESOURCE_EXHAUSTED"))
         self.transport.close()
 
     def _has_long_head(self) -> bool:

@@ -14,7 +14,7 @@ from starlette.routing import BaseRoute
 
 from mesh import AsyncClient, ConfigError
 from mesh.gateway.app import Gateway
-from mesh.gateway.connection import Connection, Crowd
+from mesh.gateway.connection import CROWDED, Connection, Crowd
 from mesh.gateway.settings import GatewaySettings
 
 __all__ = ["bind", "serve"]
@@ -155,7 +155,7 @@ def _config(gateway: Gateway, settings: GatewaySettings) -> uvicorn.Config:
 def _check_descriptors(settings: GatewaySettings) -> None:
     """Raise ConfigError if this process may have fewer files and sockets than the gateway connections."""
     allowed, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if allowed != resource.RLIM_INFINITY and allowed < settings.connections_max + _DESCRIPTORS_SPARED:
+    if allowed != resource.RLIM_INFINITY and allowed < CROWDED * settings.connections_max + _DESCRIPTORS_SPARED:
         raise ConfigError(
             f"this process may have {allowed} files and sockets open, too few for {settings.connections_max} "
             "connections; raise the limit (ulimit -n, in systemd LimitNOFILE=) or give fewer with --max-connections"

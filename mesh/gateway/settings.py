@@ -53,7 +53,8 @@ class GatewaySettings:
     headers_max: int = 64
     """Header fields of one request."""
     connections_max: int = 1000
-    """Connections at the same time. Beyond it the one goes that has kept the gateway waiting longest."""
+    """Connections at the same time. Beyond it the one goes that has kept the gateway waiting longest; twice as many
+    there may be for moments, while all are busy."""
     streams_max: int = 100
     """Readers of the stream of events at the same time."""
     head_timeout_s: float = 10.0

@@ -263,9 +263,10 @@ def test_a_call_that_must_not_run_twice_ends_with_its_server(realm: str) -> None
 
 def test_a_caller_who_hangs_up_cancels_the_call(port: int) -> None:
     before = call(port, "work.seen").json
-    body = b"[20]"
+    # The deadline is far away: it would end the call as well.
+    head = b"POST /v1/call/work/hold HTTP/1.1\r\nhost: localhost\r\nrequest-timeout: 60\r\ncontent-length: 4\r\n\r\n"
     with connected(port) as connection:
-        connection.sendall(b"POST /v1/call/work/hold HTTP/1.1\r\nhost: localhost\r\ncontent-length: 4\r\n\r\n" + body)
+        connection.sendall(head + b"[60]")
         wait_until(lambda: call(port, "work.seen").json["begun"] == before["begun"] + 1)
     wait_until(lambda: call(port, "work.seen").json["cancelled"] == before["cancelled"] + 1, 5.0, "the cancellation")
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from concurrent.futures import Future
 from typing import Any
 
 import pytest
@@ -12,8 +14,6 @@ import pytest
 from mesh import AsyncClient, Client, Request, Server, Service
 from mesh.gateway.server import bind, serve
 from mesh.gateway.settings import GatewaySettings
-
-Open = Callable[..., int]
 
 
 @pytest.fixture(scope="module")
@@ -39,39 +39,51 @@ def endpoint() -> Iterator[str]:
         yield server.endpoints[0]
 
 
-@pytest.fixture
-def open_gateway(endpoint: str) -> Iterator[Open]:
-    """Open a gateway with settings, and return its port."""
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever, name="gateway")
-    thread.start()
-    stopped: list[asyncio.Event] = []
-    running: list[Any] = []
+class Open:
+    """Opens gateways in a loop of their own; called with settings, it returns a port."""
 
-    async def run(settings: GatewaySettings, listening: Any, ready: Any, stop: asyncio.Event) -> None:
+    def __init__(self, endpoint: str) -> None:
+        self._endpoint = endpoint
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="gateway")
+        self._thread.start()
+        self._running: list[tuple[asyncio.Event, Future[None]]] = []
+
+    def __call__(self, **given: Any) -> int:
+        settings = GatewaySettings(port=0, **given)
+        listening = bind(settings)
+        ready, stop = threading.Event(), asyncio.Event()
+        running = self._run(settings, listening, ready, stop)
+        self._running.append((stop, asyncio.run_coroutine_threadsafe(running, self._loop)))
+        assert ready.wait(10.0)
+        port: int = listening.getsockname()[1]
+        return port
+
+    def close(self) -> None:
+        """Stop all gateways and the loop."""
+        for stop, _ in self._running:
+            self._loop.call_soon_threadsafe(stop.set)
+        for _, future in self._running:
+            future.result(15.0)
+        asyncio.run_coroutine_threadsafe(self._loop.shutdown_default_executor(), self._loop).result(5.0)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    async def _run(
+        self, settings: GatewaySettings, listening: socket.socket, ready: threading.Event, stop: asyncio.Event
+    ) -> None:
         with listening:
-            async with AsyncClient([endpoint], discover=False) as client:
+            async with AsyncClient([self._endpoint], discover=False) as client:
                 await client.wait_for(1)
                 async with serve(client, settings, listening):
                     ready.set()
                     await stop.wait()
 
-    def open_one(**given: Any) -> int:
-        settings = GatewaySettings(port=0, **given)
-        listening = bind(settings)
-        ready, stop = threading.Event(), asyncio.Event()
-        stopped.append(stop)
-        running.append(asyncio.run_coroutine_threadsafe(run(settings, listening, ready, stop), loop))
-        assert ready.wait(10.0)
-        port: int = listening.getsockname()[1]
-        return port
 
-    yield open_one
-    for stop in stopped:
-        loop.call_soon_threadsafe(stop.set)
-    for future in running:
-        future.result(15.0)
-    asyncio.run_coroutine_threadsafe(loop.shutdown_default_executor(), loop).result(5.0)
-    loop.call_soon_threadsafe(loop.stop)
-    thread.join()
-    loop.close()
+@pytest.fixture
+def open_gateway(endpoint: str) -> Iterator[Open]:
+    """Open a gateway with settings, and return its port."""
+    opener = Open(endpoint)
+    yield opener
+    opener.close()

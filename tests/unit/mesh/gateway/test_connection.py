@@ -6,7 +6,13 @@ import contextlib
 import json
 import socket
 import time
+from typing import Any
 
+import pytest
+
+from mesh.gateway.connection import Crowd
+from mesh.gateway.server import bind
+from mesh.gateway.settings import GatewaySettings
 from tests.helpers import wait_until
 from tests.helpers.http import ask, connected, say
 from tests.helpers.leaks import open_sockets
@@ -78,7 +84,7 @@ def test_where_there_are_too_many_the_one_goes_that_was_waited_for_longest(open_
         assert ok(first)  # so that the second is waited for longest
         with connected(port) as fourth:
             assert ok(fourth)
-            assert second.recv(1000) == b""
+            assert second.recv(1000) == b""  # as soon as it has had its time to speak
             assert [ok(connection) for connection in (first, third)] == [True] * 2
 
 
@@ -158,3 +164,78 @@ def _opens(port: int) -> bool:
     with connected(port) as connection:
         connection.sendall(b"GET /v1/events HTTP/1.1\r\nhost: localhost\r\n\r\n")
         return connection.recv(100).startswith(b"HTTP/1.1 200 ")
+
+
+class Caller:
+    """What a crowd sees of a connection."""
+
+    now = 0.0
+    patience_s = 60.0
+
+    def __init__(self) -> None:
+        self.waited_since = 0.0
+        self.loop = self
+        self.said = ""
+
+    def time(self) -> float:
+        return Caller.now
+
+    def show_out(self) -> None:
+        self.said = "408"
+
+    def turn_away(self) -> None:
+        self.said = "503"
+
+
+def crowd_of(count: int, connections_max: int) -> tuple[Any, list[Any]]:
+    """Return a crowd that so many entered at once, and them."""
+    Caller.now = 100.0
+    crowd: Any = Crowd(GatewaySettings(connections_max=connections_max))
+    callers = [Caller() for _ in range(count)]
+    for caller in callers:
+        crowd.enter(caller)
+    return crowd, callers
+
+
+def test_nobody_is_shown_out_before_what_he_said_was_read() -> None:
+    crowd, callers = crowd_of(4, connections_max=2)
+    assert [caller.said for caller in callers] == [""] * 4
+    crowd, callers = crowd_of(2, connections_max=2)
+    Caller.now += 1.0
+    crowd.enter(Caller())
+    assert [caller.said for caller in callers] == ["408", ""]
+
+
+def test_beyond_twice_as_many_the_one_goes_that_is_waited_for_longest_all_the_same() -> None:
+    _, callers = crowd_of(5, connections_max=2)
+    assert [caller.said for caller in callers] == ["408", "", "", "", ""]
+
+
+def test_where_all_are_busy_newcomers_are_told_to_come_again() -> None:
+    crowd, callers = crowd_of(4, connections_max=2)
+    for caller in callers:
+        crowd.work_for(caller)
+    newcomer = Caller()
+    crowd.enter(newcomer)
+    assert newcomer.said == "503"
+    assert {caller.said for caller in callers} == {""}
+
+
+def test_who_is_cut_with_several_requests_open_is_no_fault(
+    open_gateway: Open, caplog: pytest.LogCaptureFixture
+) -> None:
+    port = open_gateway(write_timeout_s=0.2)
+    asked = b"POST /v1/call/work/much HTTP/1.1\r\nhost: localhost\r\ncontent-length: 8\r\n\r\n20000000"
+    with connected(port) as connection:
+        connection.sendall(asked * 3)
+        ask(port, "/healthz")  # the gateway has met the other one by now
+        before = len(open_sockets())
+        wait_until(lambda: len(open_sockets()) < before, 10.0, "the cut")
+    assert ask(port, "/healthz").status == 200
+    assert caplog.records == []
+
+
+def test_what_is_written_is_sent_at_once() -> None:
+    with bind(GatewaySettings(port=0)) as listening:
+        # asyncio turns Nagle's algorithm off (RFC 896) where the protocol is named, and nowhere else.
+        assert listening.proto == socket.IPPROTO_TCP
