@@ -49,7 +49,7 @@ class Gateway:
         self._guard = Guard(settings, host, f"{host}.local")
         self._catalog = Catalog(client)
         self._watch = Watch(client, settings.streams_max)
-        self._later = _later(client, self._catalog, settings.spool)
+        self._later = _later(client, self._catalog, settings)
         self._calls = Calls(client, self._catalog, settings, self._later)
         self._views = Views(client, self._catalog, self._watch, settings)
         handlers = {HTTPException: _refused, Problem: _problem, Exception: _failed}
@@ -104,12 +104,12 @@ class Gateway:
                 raise _fault() from None
 
 
-def _later(client: AsyncClient, catalog: Catalog, directory: str) -> Later | None:
-    if not directory:
+def _later(client: AsyncClient, catalog: Catalog, settings: GatewaySettings) -> Later | None:
+    if not settings.spool:
         return None
     from mesh.gateway.later import Later  # who keeps no calls needs no SQLite
 
-    return Later(client, catalog, directory)
+    return Later(client, catalog, settings)
 
 
 def _fault() -> Problem:

@@ -17,6 +17,7 @@ from mesh import AsyncClient, MeshError, NoServer, OutcomeUnknown, RemoteError, 
 from mesh.gateway.answers import COMMON, answer_of
 from mesh.gateway.catalog import Catalog
 from mesh.gateway.problem import Problem, problem_of
+from mesh.gateway.settings import GatewaySettings
 from mesh.spool.deferred import Contract, DeferredCalls
 from mesh.spool.outcomes import DeferredOutcome
 
@@ -34,13 +35,19 @@ class Later:
     Args:
         client: Makes the calls.
         catalog: Knows the methods.
-        directory: Where they are kept; it is this gateway's own.
+        settings: Where they are kept, and how long one may take.
     """
 
-    def __init__(self, client: AsyncClient, catalog: Catalog, directory: str) -> None:
+    def __init__(self, client: AsyncClient, catalog: Catalog, settings: GatewaySettings) -> None:
         self._client = client
         self._catalog = catalog
-        self._calls = DeferredCalls(Path(directory), client, self._look_up)
+        self._calls = DeferredCalls(
+            Path(settings.spool),
+            client,
+            self._look_up,
+            try_s=settings.timeout_s_max,
+            drain_s=settings.drain_s,
+        )
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:

@@ -49,8 +49,6 @@ _QUEUE = "mesh.deferred"
 """Under which name the store keeps them."""
 _LOCK = "deliver.lock"
 _ID_OCTETS = 16
-_TRY_S = 30.0
-"""Time for one try; then it is made again, or its outcome is unknown."""
 _PAUSE_MIN_S, _PAUSE_MAX_S = 0.1, 5.0
 """Pauses between the tries of one call grow from about the one to the other."""
 _MEND_S = 5.0
@@ -88,14 +86,13 @@ _unpack = msgspec.msgpack.Decoder(_Call).decode
 class _Open:
     """What is known of a call that has not ended; the call itself is on disk."""
 
-    __slots__ = ("ended", "method", "name", "problem", "put_at", "running", "seq", "tries")
+    __slots__ = ("ended", "method", "name", "problem", "put_at", "seq", "tries")
 
     def __init__(self, name: str, seq: int, method: str, put_at: float) -> None:
         self.name = name
         self.seq = seq
         self.method = method
         self.put_at = put_at
-        self.running = False
         self.tries = 0
         self.problem = ""
         self.ended = asyncio.Event()
@@ -112,6 +109,8 @@ class DeferredCalls:
         octets_max: Octets of them, and again of the outcomes that are kept.
         keep_s: Seconds for which outcomes are kept.
         at_once: Calls on their way at the same time.
+        try_s: Seconds that one try may take; then the call is made again, or its outcome is unknown.
+        drain_s: Seconds that calls under way which must not run twice have when it stops.
         clock: Tells the time in seconds since 1970.
     """
 
@@ -125,6 +124,8 @@ class DeferredCalls:
         octets_max: int = 1 << 30,
         keep_s: float = 86_400.0,
         at_once: int = 64,
+        try_s: float = 300.0,
+        drain_s: float = 10.0,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._directory = directory
@@ -134,13 +135,19 @@ class DeferredCalls:
         self._octets_max = octets_max
         self._keep_s = keep_s
         self._at_once = at_once
+        self._try_s = try_s
+        self._drain_s = drain_s
         self._clock = clock
         self._rng = random.Random()
         self._open: dict[str, _Open] = {}
         self._begun: set[str] = set()
         """Calls that may have run."""
         self._due: asyncio.Queue[str] = asyncio.Queue()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._workers: set[asyncio.Task[None]] = set()
+        self._making: dict[str, asyncio.Task[Any]] = {}
+        """Calls that are with a server, or about to be, and who makes each."""
+        self._accepting: set[asyncio.Task[str]] = set()
+        self._stopping = False
 
     async def __aenter__(self) -> DeferredCalls:
         """Open the directory, and go on with what waits there.
@@ -152,14 +159,18 @@ class DeferredCalls:
         for name in self._open:
             self._due.put_nowait(name)
         for _ in range(self._at_once):
-            self._tasks.add(asyncio.create_task(self._work()))
+            self._workers.add(asyncio.create_task(self._work()))
         return self
 
     async def __aexit__(self, *exc: object) -> None:
-        """Stop; what is on its way goes on when it is opened again."""
-        for task in self._tasks:
+        """Stop; what is on its way is made again when it is opened again, and what must not be may end before."""
+        self._stopping = True
+        once = [task for name, task in self._making.items() if name in self._begun]
+        if once:
+            await asyncio.wait(once, timeout=self._drain_s)
+        for task in self._workers:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*self._workers, *self._accepting, return_exceptions=True)
         await asyncio.to_thread(self._close)
 
     async def put(
@@ -186,11 +197,19 @@ class DeferredCalls:
         """
         name, now = secrets.token_hex(_ID_OCTETS), self._clock()
         expires_at = None if within_s is None else now + within_s
-        packed = _pack(_Call(name, method, list(frames), key, dict(metadata or {}), now, expires_at))
-        [seq] = await self._store.change_async(self._store.putting(_QUEUE, [packed], ""))
-        self._open[name] = _Open(name, seq, method, now)
-        self._due.put_nowait(name)
-        return name
+        accepting = asyncio.create_task(
+            self._accept(_Call(name, method, list(frames), key, dict(metadata or {}), now, expires_at))
+        )
+        self._accepting.add(accepting)
+        accepting.add_done_callback(self._accepting.discard)
+        # Who hangs up cancels this, and what is on disk then is a call all the same.
+        return await asyncio.shield(accepting)
+
+    async def _accept(self, call: _Call) -> str:
+        [seq] = await self._store.change_async(self._store.putting(_QUEUE, [_pack(call)], ""))
+        self._open[call.id] = _Open(call.id, seq, call.method, call.put_at)
+        self._due.put_nowait(call.id)
+        return call.id
 
     async def outcome(self, name: str, within_s: float = 0.0) -> DeferredOutcome | None:
         """Return how the call of this id stands; None: there is none, or it is forgotten. Raises SpoolError.
@@ -210,7 +229,7 @@ class DeferredCalls:
         return DeferredOutcome(
             id=name,
             method=call.method,
-            state="running" if call.running else "waiting",
+            state="running" if name in self._making else "waiting",
             put_at=call.put_at,
             tries=call.tries,
             problem=call.problem,
@@ -231,10 +250,18 @@ class DeferredCalls:
                     path=str(self._directory),
                 )
             self._outcomes = Outcomes(self._directory, self._keep_s, self._octets_max)
+            try:
+                self._take_up_all()
+            except BaseException:
+                self._outcomes.close()
+                raise
         except BaseException:
             self._lock.close()
             self._store.close()
             raise
+
+    def _take_up_all(self) -> None:
+        """Remember the calls of a former process that have not ended."""
         self._begun = set(self._outcomes.begun())
         after = 0
         while records := self._store.fetch(_QUEUE, after, _PAGE):
@@ -244,7 +271,7 @@ class DeferredCalls:
                 self._store.settle(_QUEUE, ended)
 
     def _take_up(self, record: SpoolRecord) -> bool:
-        """Remember a call of a former process; return whether it is still to be made."""
+        """Remember a call unless it has ended; return whether it has not."""
         call = _unpack(record.body)
         if self._outcomes.has(call.id):
             return False
@@ -257,9 +284,8 @@ class DeferredCalls:
         self._lock.close()
 
     async def _work(self) -> None:
-        while True:
+        while not self._stopping:
             call = self._open[await self._due.get()]
-            call.running = True
             pause_s = _MEND_S
             try:
                 await self._try(call)
@@ -269,7 +295,7 @@ class DeferredCalls:
             except Exception:
                 _log.exception("deferred call %s could not be made, trying again", call.name)
             finally:
-                call.running = False
+                self._making.pop(call.name, None)
             if call.name in self._open:
                 asyncio.get_running_loop().call_later(pause_s, self._due.put_nowait, call.name)
 
@@ -281,13 +307,16 @@ class DeferredCalls:
             text = "it is damaged on disk, and was set aside"
             await self._end(opened, code=Status.DATA_LOSS.name, problem=text)
             return
-        left_s = _TRY_S if call.expires_at is None else call.expires_at - self._clock()
+        left_s = self._try_s if call.expires_at is None else call.expires_at - self._clock()
         if left_s <= 0 and name not in self._begun:
             text = f"no server could begin it in time. {opened.problem}".strip()
             await self._end(opened, code=Status.DEADLINE_EXCEEDED.name, problem=text)
             return
         try:
             contract = await self._look_up(call.method)
+            maker = asyncio.current_task()
+            assert maker is not None, "within a coroutine there is one"
+            self._making[name] = maker
             if not contract.repeats:
                 if name in self._begun:
                     await self._unknown(opened, "it had begun when the process that made it ended")
@@ -295,7 +324,7 @@ class DeferredCalls:
                 await self._outcomes.begin(name)
                 self._begun.add(name)
             opened.tries += 1
-            timeout_s = min(_TRY_S, left_s) if left_s > 0 else _TRY_S
+            timeout_s = min(self._try_s, left_s) if left_s > 0 else self._try_s
             reply = await self._client.request(
                 call.method, call.frames, timeout_s, key=call.key or name, metadata=call.metadata
             )
@@ -317,7 +346,7 @@ class DeferredCalls:
                 code, kind = Status.INVALID_ARGUMENT.name, type(error).__name__
                 await self._end(opened, code=code, type=kind, problem=str(error))
             case NoServer() | Overloaded() | RemoteError():
-                if begun:  # it has not run
+                if begun:  # it has not run, or its server says that it is as if it had not
                     await self._outcomes.take_back(opened.name)
                     self._begun.discard(opened.name)
             case _ if begun or isinstance(error, OutcomeUnknown):

@@ -145,7 +145,7 @@ def test_a_call_under_way_when_the_process_ended_is_made_again_if_it_may_be(
         mesh.repeats = repeats
         under_way = asyncio.Event()
         mesh.does = [under_way]
-        async with opened(tmp_path, mesh) as calls:
+        async with opened(tmp_path, mesh, drain_s=0.01) as calls:
             name = await calls.put("calc.add", [b"x"])
             await under_way.wait()
         async with opened(tmp_path, mesh) as calls:
@@ -193,6 +193,41 @@ def test_how_a_call_stands_is_told_meanwhile(tmp_path: Path, mesh: Mesh) -> None
             outcome = await calls.outcome(name)
             assert outcome is not None
             assert (outcome.state, outcome.tries, outcome.problem, outcome.ended_at) == ("running", 2, "nobody.", 0.0)
+
+    asyncio.run(main())
+
+
+def test_a_call_whose_caller_hangs_up_while_it_is_kept_is_made(tmp_path: Path, mesh: Mesh) -> None:
+    async def main() -> None:
+        async with opened(tmp_path, mesh) as calls:
+            putting = asyncio.create_task(calls.put("calc.add", [b"x"]))
+            await asyncio.sleep(0)
+            putting.cancel()
+            await async_wait_until(lambda: len(mesh.asked) == 1 and calls.waiting == 0)
+            assert putting.cancelled()
+
+    asyncio.run(main())
+
+
+def test_a_call_that_must_not_run_twice_may_end_before_it_stops(tmp_path: Path, mesh: Mesh) -> None:
+    async def main() -> None:
+        mesh.repeats = False
+        begun, goes_on = asyncio.Event(), asyncio.Event()
+
+        async def request(method: str, body: list[bytes], *_: object, **__: object) -> Any:
+            begun.set()
+            await goes_on.wait()
+            return SimpleNamespace(frames=body, peer_id="s1")
+
+        mesh.request = request  # type: ignore[method-assign]
+        async with opened(tmp_path, mesh) as calls:
+            name = await calls.put("calc.add", [b"x"])
+            await begun.wait()
+            asyncio.get_running_loop().call_soon(goes_on.set)
+        async with opened(tmp_path, mesh) as calls:
+            outcome = await calls.outcome(name)
+        assert outcome is not None
+        assert (outcome.state, outcome.frames) == ("answered", [b"x"])
 
     asyncio.run(main())
 
