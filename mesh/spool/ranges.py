@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
 
 __all__ = ["Ranges"]
@@ -49,6 +49,31 @@ class Ranges:
             first, last = min(first, firsts[begin]), max(last, lasts[end - 1])
         firsts[begin:end] = [first]
         lasts[begin:end] = [last]
+
+    def remove(self, first: int, last: int) -> None:
+        """Remove every number from `first` to `last`, both included, as far as they are there; an empty range removes nothing."""
+        firsts, lasts = self._firsts, self._lasts
+        begin = bisect_left(lasts, first)
+        end = bisect_right(firsts, last)
+        if first > last or begin >= end:
+            return
+        before, after = (firsts[begin], first - 1), (last + 1, lasts[end - 1])
+        left = [pair for pair in (before, after) if pair[0] <= pair[1]]
+        firsts[begin:end] = [pair[0] for pair in left]
+        lasts[begin:end] = [pair[1] for pair in left]
+
+    def gaps(self, first: int, last: int) -> list[tuple[int, int]]:
+        """Return first and last number of each range of those from `first` to `last` that are not there, in order."""
+        found: list[tuple[int, int]] = []
+        at = bisect_left(self._lasts, first)
+        while at < len(self._firsts) and self._firsts[at] <= last:
+            if first < self._firsts[at]:
+                found.append((first, self._firsts[at] - 1))
+            first = self._lasts[at] + 1
+            at += 1
+        if first <= last:
+            found.append((first, last))
+        return found
 
     def __contains__(self, number: int) -> bool:
         at = bisect_left(self._lasts, number)
