@@ -12,7 +12,8 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any, cast
 
-from mesh import AsyncClient, AsyncServer, AsyncSpool, Client, Server, Service, Spool
+from mesh import AsyncClient, AsyncServer, AsyncSpool, Client, ClientConfig, Server, Service, Spool
+from tests.helpers import PATIENCE_S
 
 __all__ = ["Driver"]
 
@@ -66,8 +67,9 @@ class Driver:
         """`sync` or `asyncio`."""
 
     def new_client(self, *endpoints: str, **settings: Any) -> AsyncClient:
-        """Return a client of these servers; the test closes it."""
-        settings = {"servers": endpoints, "discover": "browser" in settings, **settings}
+        """Return a client of these servers, which is patient with calls that give no timeout; the test closes it."""
+        config = ClientConfig(timeout_s=PATIENCE_S)
+        settings = {"servers": endpoints, "discover": "browser" in settings, "config": config, **settings}
         if self.name == "asyncio":
             return AsyncClient(**settings)
         return cast(AsyncClient, _Awaitable(Client(**settings)))

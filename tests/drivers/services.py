@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 
 from mesh import Request, Service
+from tests.helpers import PATIENCE_S
 
-__all__ = ["Gate", "echo_service"]
+__all__ = ["LATE_S", "Gate", "echo_service"]
+
+LATE_S = 1.0
+"""Deadline of a call that is to come to its handler, on a busy machine too, and not to be answered in time."""
 
 
 class Gate:
@@ -22,10 +27,14 @@ class Gate:
         """How often a handler has come to the gate."""
 
     def wait(self) -> None:
-        """Come to the gate and wait there; at most ten seconds, so that a failing test ends."""
+        """Come to the gate and wait there; not for ever, so that a failing test ends."""
         self.runs += 1
         self.entered.set()
-        self.opened.wait(10.0)
+        self.opened.wait(PATIENCE_S)
+
+    async def reached(self) -> None:
+        """Return when a handler has come to the gate. AssertionError: none has."""
+        assert await asyncio.to_thread(self.entered.wait, PATIENCE_S), "no handler has come to the gate"
 
     def service(self, name: str = "gate", *, idempotent: bool = True) -> Service:
         """Return a service whose method `wait`, on a thread, returns its request's frames after the gate."""

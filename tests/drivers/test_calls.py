@@ -20,8 +20,8 @@ from mesh import (
     Status,
 )
 from tests.drivers.adapter import Driver
-from tests.drivers.services import Gate, echo_service
-from tests.helpers import free_port
+from tests.drivers.services import LATE_S, Gate, echo_service
+from tests.helpers import PATIENCE_S, free_port
 
 MIB = 1 << 20
 
@@ -39,7 +39,7 @@ async def test_a_proxy_calls_the_methods_of_its_service(driver: Driver) -> None:
         echo = client.service("echo")
         assert await echo.add(2, 3) == 5
         assert await echo.add(2, b=3) == 5
-        assert await echo.add(2, 3, timeout=1.0) == 5
+        assert await echo.add(2, 3, timeout=PATIENCE_S) == 5
         with pytest.raises(AttributeError):
             _ = echo.__deepcopy__
 
@@ -48,7 +48,7 @@ async def test_a_proxy_has_a_timeout_of_its_own(driver: Driver) -> None:
     async with driver.client() as client:
         with pytest.raises(NoServer) as caught:
             await client.service("echo", timeout=0.05).add(1)
-    assert caught.value.elapsed_s == pytest.approx(0.05, abs=0.2)
+    assert 0.05 <= caught.value.elapsed_s < 5.0, "not that of the client"
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ async def test_a_body_without_a_frame_stays_one(driver: Driver) -> None:
 async def test_large_bodies_come_back_whole(driver: Driver, octets: int) -> None:
     body = bytes(range(256)) * (octets // 256)
     async with driver.pair(echo_service()) as (client, _):
-        reply = await client.request("echo.echo", body, timeout=20.0)
+        reply = await client.request("echo.echo", body)
     assert reply.body == body
 
 
@@ -89,7 +89,7 @@ async def test_a_reply_tells_who_answered_and_how_it_went(driver: Driver) -> Non
     async with driver.pair(echo_service(), name="ann") as (client, server):
         reply = await client.request("echo.echo", b"hi")
     assert reply.peer_id == server.peer_id
-    assert 0 < reply.elapsed_s < 5
+    assert 0 < reply.elapsed_s < PATIENCE_S
     (attempt,) = reply.attempts
     assert (attempt.peer_id, attempt.name, attempt.address) == (server.peer_id, "ann", server.endpoints[0])
     assert attempt.result == "answered"
@@ -114,8 +114,8 @@ async def test_calls_in_flight_spread_over_several_servers(driver: Driver) -> No
     ):
         await client.wait_for(2)
         calls = [asyncio.ensure_future(client.request("gate.wait", b"")) for _ in range(40)]
-        await asyncio.to_thread(one.entered.wait, 5.0)
-        await asyncio.to_thread(two.entered.wait, 5.0)
+        await one.reached()
+        await two.reached()
         one.opened.set()
         two.opened.set()
         replies = await asyncio.gather(*calls)
@@ -173,7 +173,7 @@ async def test_callers_of_one_key_share_its_run(driver: Driver) -> None:
     gate = Gate()
     async with driver.pair(gate.service()) as (client, _):
         calls = [asyncio.ensure_future(client.request("gate.wait", b"x", key="k")) for _ in range(5)]
-        await asyncio.to_thread(gate.entered.wait, 5.0)
+        await gate.reached()
         gate.opened.set()
         replies = await asyncio.gather(*calls)
     assert [reply.body for reply in replies] == [b"x"] * 5
@@ -195,27 +195,27 @@ async def test_a_method_that_must_not_run_twice_gets_a_key_by_itself(driver: Dri
 async def test_a_slow_answer_is_a_timeout_that_says_where_it_went(driver: Driver) -> None:
     gate = Gate()
     async with driver.pair(gate.service(), name="ann") as (client, server):
-        with pytest.raises(CallTimeout, match=r"gate.wait: no answer within 0\.\d+ s. Tried ann \(tcp") as caught:
-            await client.request("gate.wait", b"x", timeout=0.1)
+        with pytest.raises(CallTimeout, match=r"gate.wait: no answer within [\d.]+ s. Tried ann \(tcp") as caught:
+            await client.request("gate.wait", b"x", timeout=LATE_S)
         gate.opened.set()
     assert isinstance(caught.value, TimeoutError)
     assert caught.value.method == "gate.wait"
     assert [attempt.peer_id for attempt in caught.value.attempts] == [server.peer_id]
-    assert 0.1 <= caught.value.elapsed_s < 2.0
+    assert LATE_S <= caught.value.elapsed_s < 5.0 * LATE_S
 
 
 async def test_the_configured_timeout_is_for_calls_without_their_own(driver: Driver) -> None:
     async with driver.client(config=ClientConfig(timeout_s=0.05)) as client:
         with pytest.raises(NoServer) as caught:
             await client.call("echo.add", 1)
-    assert 0.05 <= caught.value.elapsed_s < 2.0
+    assert 0.05 <= caught.value.elapsed_s < ClientConfig().timeout_s
 
 
 async def test_a_late_answer_is_counted_and_reaches_nobody(driver: Driver) -> None:
     gate = Gate()
     async with driver.pair(gate.service(), echo_service()) as (client, _):
         with pytest.raises(CallTimeout):
-            await client.request("gate.wait", b"late", timeout=0.05)
+            await client.request("gate.wait", b"late", timeout=LATE_S)
         gate.opened.set()
         replies = [await client.request("echo.echo", b"now") for _ in range(3)]
         while client.counters().late_replies == 0:  # the answer is on its way; pytest-timeout is the deadline
@@ -268,7 +268,7 @@ async def test_a_call_over_calls_max_is_refused_at_once(driver: Driver) -> None:
         driver.client(*server.endpoints, config=ClientConfig(calls_max=1)) as client,
     ):
         first = asyncio.ensure_future(client.request("gate.wait", b"first"))
-        await asyncio.to_thread(gate.entered.wait, 5.0)
+        await gate.reached()
         with pytest.raises(Overloaded, match="1 calls open; calls_max is 1"):
             await client.request("gate.wait", b"second")
         gate.opened.set()

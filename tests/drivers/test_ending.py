@@ -18,8 +18,8 @@ import pytest
 from discovery import MemoryHub
 from mesh import Client, ClosedError, ConfigError, ForkedError, NoServer, Server, ServerConfig, Service
 from tests.drivers.adapter import Driver
-from tests.drivers.services import Gate, echo_service
-from tests.helpers import async_wait_until, spawn
+from tests.drivers.services import LATE_S, Gate, echo_service
+from tests.helpers import PATIENCE_S, async_wait_until, spawn
 
 
 async def test_a_call_that_runs_is_finished_before_the_server_ends(driver: Driver) -> None:
@@ -28,7 +28,7 @@ async def test_a_call_that_runs_is_finished_before_the_server_ends(driver: Drive
     await server.start()
     async with driver.client(*server.endpoints) as client:
         call = asyncio.ensure_future(client.request("gate.wait", b"answer"))
-        await asyncio.to_thread(gate.entered.wait, 5.0)
+        await gate.reached()
         stopping = asyncio.ensure_future(server.stop())
         await async_wait_until(lambda: [view.state for view in client.servers()] == ["draining"])
         assert not await server.wait(0.01)
@@ -48,7 +48,7 @@ async def test_new_calls_go_elsewhere_while_a_server_drains(driver: Driver) -> N
     ):
         await client.wait_for(2)
         call = asyncio.ensure_future(client.request("gate.wait", b"last"))
-        await asyncio.to_thread(gate.entered.wait, 5.0)
+        await gate.reached()
         stopping = asyncio.ensure_future(leaving.stop())
         await async_wait_until(lambda: "draining" in [view.state for view in client.servers()])
         replies = [await client.request("echo.echo", b"") for _ in range(20)]
@@ -87,7 +87,7 @@ async def test_a_server_that_is_told_to_drain_stays_and_is_taken_back(driver: Dr
         await client.wait_for(2)
         await other.wait_for(1)
         call = asyncio.ensure_future(client.request("gate.wait", b"kept"))
-        await asyncio.to_thread(gate.entered.wait, 5.0)
+        await gate.reached()
         assert (await client.call("mesh.drain", peer="drained"))["in_flight"] == 1
         await async_wait_until(lambda: [view.state for view in other.servers()] == ["draining"])
         replies = [await client.request("echo.echo", b"") for _ in range(20)]
@@ -106,7 +106,7 @@ async def test_stopping_an_idle_server_is_quick(driver: Driver) -> None:
         began = time.monotonic()
         await server.stop()
         await server.stop()
-        assert time.monotonic() - began < 1.0
+        assert time.monotonic() - began < 5.0, "half of drain_s"
         assert await server.wait()
 
 
@@ -129,11 +129,11 @@ async def test_a_handler_that_never_ends_holds_a_server_for_drain_s_at_most(driv
     server = driver.new_server(service, config=ServerConfig(drain_s=0.1))
     await server.start()
     async with driver.client(*server.endpoints) as client:
-        call = asyncio.ensure_future(client.call("stuck.run", timeout=0.3))
-        await asyncio.to_thread(gate.entered.wait, 5.0)
+        call = asyncio.ensure_future(client.call("stuck.run", timeout=LATE_S))
+        await gate.reached()
         began = time.monotonic()
         await server.stop()
-        assert 0.1 <= time.monotonic() - began < 2.0
+        assert 0.1 <= time.monotonic() - began < 5.0
         with pytest.raises(TimeoutError):
             await call
     gate.opened.set()
@@ -148,12 +148,12 @@ async def test_an_inline_handler_that_never_ends_does_not_hold_stop() -> None:
     await server.start()
     async with driver.client(*server.endpoints) as client:
         with pytest.raises(TimeoutError):
-            await client.call("stuck.run", timeout=0.1)
+            await client.call("stuck.run", timeout=LATE_S)
         began = time.monotonic()
         await server.stop()
-        assert 0.1 <= time.monotonic() - began < 2.0
+        assert 0.1 <= time.monotonic() - began < 5.0
     gate.opened.set()
-    assert await server.wait(5.0)
+    assert await server.wait(PATIENCE_S)
 
 
 async def test_a_coroutine_that_will_not_be_cancelled_does_not_hold_a_server(driver: Driver) -> None:
@@ -170,11 +170,11 @@ async def test_a_coroutine_that_will_not_be_cancelled_does_not_hold_a_server(dri
     server = driver.new_server(service, config=ServerConfig(drain_s=0.1))
     await server.start()
     async with driver.client(*server.endpoints) as client:
-        call = asyncio.ensure_future(client.call("stubborn.run", timeout=0.3))
-        await asyncio.to_thread(gate.entered.wait, 5.0)
-        async with asyncio.timeout(5.0):
+        call = asyncio.ensure_future(client.call("stubborn.run", timeout=LATE_S))
+        await gate.reached()
+        async with asyncio.timeout(PATIENCE_S):
             await server.stop()
-        assert await server.wait(5.0)
+        assert await server.wait(PATIENCE_S)
         with pytest.raises(TimeoutError):
             await call
     gate.opened.set()
@@ -184,21 +184,21 @@ async def test_a_coroutine_that_will_not_be_cancelled_does_not_hold_a_server(dri
 
 @pytest.mark.parametrize("threads", [0, 1], ids=["inline", "threaded"])
 def test_a_program_ends_although_a_handler_does_not(threads: int) -> None:
-    program = """
+    program = f"""
         import threading
         from mesh import Client, Server, ServerConfig, Service
-        service = Service("stuck", threads=THREADS)
+        service = Service("stuck", threads={threads})
         service.method(name="run")(lambda: threading.Event().wait(60))
         with Server(service, bind="tcp://127.0.0.1:0", advertise=False, config=ServerConfig(drain_s=0.1)) as server:
             with Client(server.endpoints, discover=False) as client:
                 try:
-                    client.call("stuck.run", timeout=0.1)
+                    client.call("stuck.run", timeout={LATE_S})
                 except TimeoutError:
                     print("timed out")
         """
-    with spawn([sys.executable, "-c", textwrap.dedent(program).replace("THREADS", str(threads))]) as process:
+    with spawn([sys.executable, "-c", textwrap.dedent(program)]) as process:
         process.wait_line("timed out")
-        assert process.wait(5.0) == 0
+        assert process.wait() == 0
 
 
 async def test_a_client_sees_at_once_that_its_only_server_has_gone(driver: Driver) -> None:
@@ -304,8 +304,8 @@ def _use_in_child(client: Client, server: Server) -> None:
 
 
 def _end_with(check: Callable[[], None]) -> NoReturn:
-    """Run a check in a forked child and end it, within ten seconds and without what its parent has to clean up."""
-    signal.alarm(10)
+    """Run a check in a forked child and end it, not after the test and without what its parent has to clean up."""
+    signal.alarm(int(2 * PATIENCE_S))
     try:
         check()
     except BaseException:

@@ -11,6 +11,7 @@ from mesh import ClosedError, Service
 from mesh.core.calls import PendingCall
 from tests.drivers.adapter import Driver
 from tests.drivers.services import echo_service
+from tests.helpers import PATIENCE_S, async_wait_until
 
 
 class Ends:
@@ -36,7 +37,7 @@ async def test_a_server_tells_its_figures_while_it_runs(driver: Driver) -> None:
     await server.start()
     async with driver.client(*server.endpoints) as client:
         await client.call("echo.add", 1, 2)
-    figures = server.figures()
+    figures = await async_wait_until(server.figures)
     assert figures is not None
     counted = {method.method: method.durations.at_most[-1] for method in figures.methods}
     assert (figures.name, counted) == ("ann", {"echo.echo": 0, "echo.add": 1, "echo.pause": 0})
@@ -52,15 +53,15 @@ async def test_a_server_whose_loop_does_not_turn_has_no_figures() -> None:
     @service.method
     def wait() -> None:
         entered.set()
-        opened.wait(10.0)
+        opened.wait(PATIENCE_S)
 
     async with driver.pair(service) as (client, server):
         call = asyncio.create_task(client.call("gate.wait"))
-        await asyncio.to_thread(entered.wait, 10.0)
+        await asyncio.to_thread(entered.wait, PATIENCE_S)
         assert await asyncio.to_thread(server.figures) is None
         opened.set()
         await call
-        assert server.figures() is not None
+        assert await async_wait_until(server.figures)
 
 
 async def test_an_observer_sees_the_calls_of_a_client(driver: Driver) -> None:

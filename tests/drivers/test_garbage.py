@@ -18,7 +18,7 @@ from mesh.core.wire import MESH_PREFIX, Call, Ping, Reply, decode, encode
 from mesh.io.link import ClientLink
 from tests.drivers.adapter import Driver
 from tests.drivers.services import echo_service
-from tests.helpers import async_wait_until
+from tests.helpers import PATIENCE_S, async_wait_until
 
 pytestmark = pytest.mark.network
 
@@ -119,7 +119,7 @@ async def test_octets_that_are_no_zeromq_harm_nobody(driver: Driver) -> None:
     async with driver.pair(echo_service()) as (client, server):
         port = int(server.endpoints[0].rpartition(":")[2])
         for octets in (b"GET / HTTP/1.1\r\n\r\n", b"\xff" * 64, rng.randbytes(4096), b""):
-            with socket.create_connection(("127.0.0.1", port), timeout=5.0) as peer:
+            with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S) as peer:
                 peer.sendall(octets)
                 assert await client.call("echo.add", len(octets)) == len(octets) + 10
 
@@ -157,7 +157,7 @@ async def test_a_flood_from_one_server_starves_no_other(driver: Driver, flood: l
             for _ in range(3000):
                 with contextlib.suppress(zmq.Again):
                     flooder.send_multipart([who, *flood], zmq.NOBLOCK)
-            answers = await asyncio.gather(*(client.call("echo.add", number, timeout=5.0) for number in range(20)))
+            answers = await asyncio.gather(*(client.call("echo.add", number) for number in range(20)))
     assert answers == [number + 10 for number in range(20)]
 
 
@@ -170,7 +170,7 @@ async def test_a_flood_without_end_stops_neither_other_calls_nor_the_clock(
         monkeypatch.setattr(ClientLink, "receive", lambda link: receive(link) or (0, [b"junk"]))
         vain = asyncio.ensure_future(client.call("nobody.there", timeout=0.5))
         for number in range(10):
-            assert await client.call("echo.add", number, timeout=20.0) == number + 10
+            assert await client.call("echo.add", number) == number + 10
         with pytest.raises(NoServer):
             await vain
         assert client.counters().stray > 0

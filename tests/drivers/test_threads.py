@@ -12,7 +12,7 @@ import pytest
 
 from mesh import Client, ClosedError, Server
 from tests.drivers.services import Gate, echo_service
-from tests.helpers import wait_until
+from tests.helpers import PATIENCE_S, wait_until
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ class Caller(threading.Thread):
             self.outcome = error
 
     def result(self) -> Any:
-        self.join(10.0)
+        self.join(PATIENCE_S)
         assert not self.is_alive(), "the call has not returned"
         return self.outcome
 
@@ -66,7 +66,7 @@ def test_many_threads_share_a_client(client: Client) -> None:
 
 def test_a_quick_call_does_not_wait_for_the_slow_one_of_the_leader(client: Client, gate: Gate) -> None:
     leader = Caller(lambda: client.request("gate.wait", b"slow").body)
-    assert gate.entered.wait(5.0)
+    assert gate.entered.wait(PATIENCE_S)
     assert [client.call("echo.add", number, 0) for number in range(20)] == list(range(20))
     gate.opened.set()
     assert leader.result() == b"slow"
@@ -79,7 +79,7 @@ def test_the_lead_is_handed_over_when_the_leaders_call_is_over(client: Client, g
         Client([*_endpoints(client), *other.endpoints], discover=False) as both,
     ):
         leader = Caller(lambda: both.request("quick.wait", b"leader").body)
-        assert quick.entered.wait(5.0)
+        assert quick.entered.wait(PATIENCE_S)
         followers = [Caller(lambda: both.request("gate.wait", b"follower").body) for _ in range(4)]
         wait_until(lambda: gate.runs == 4)
         quick.opened.set()
@@ -95,13 +95,13 @@ def _endpoints(client: Client) -> tuple[str, ...]:
 
 def test_an_interrupt_ends_the_call_of_the_main_thread(client: Client, gate: Gate) -> None:
     def interrupt() -> None:
-        gate.entered.wait(5.0)
+        gate.entered.wait(PATIENCE_S)
         _thread.interrupt_main()
 
     thread = threading.Thread(target=interrupt)
     thread.start()
     with pytest.raises(KeyboardInterrupt):
-        client.request("gate.wait", b"", timeout=10.0)
+        client.request("gate.wait", b"", timeout=PATIENCE_S)
     thread.join()
     assert client.call("echo.add", 1) == 11
 
@@ -110,7 +110,7 @@ def test_an_interrupted_leader_leaves_the_lead_to_a_follower(client: Client, gat
     followers: list[Caller] = []
 
     def interrupt() -> None:
-        gate.entered.wait(5.0)
+        gate.entered.wait(PATIENCE_S)
         followers.extend(Caller(lambda: client.request("gate.wait", b"follower").body) for _ in range(2))
         wait_until(lambda: gate.runs == 3)
         _thread.interrupt_main()
@@ -118,7 +118,7 @@ def test_an_interrupted_leader_leaves_the_lead_to_a_follower(client: Client, gat
     thread = threading.Thread(target=interrupt)
     thread.start()
     with pytest.raises(KeyboardInterrupt):
-        client.request("gate.wait", b"leader", timeout=10.0)
+        client.request("gate.wait", b"leader", timeout=PATIENCE_S)
     thread.join()
     gate.opened.set()
     assert [follower.result() for follower in followers] == [b"follower"] * 2
@@ -135,7 +135,7 @@ def test_closing_ends_the_calls_of_every_thread(server: Server, gate: Gate) -> N
 
 def test_servers_and_counters_can_be_read_while_others_call(client: Client, gate: Gate) -> None:
     caller = Caller(lambda: client.request("gate.wait", b"").body)
-    assert gate.entered.wait(5.0)
+    assert gate.entered.wait(PATIENCE_S)
     (view,) = client.servers()
     assert view.in_flight == 1
     assert client.counters().calls == 1

@@ -16,7 +16,7 @@ from mesh import AsyncClient, CallTimeout, Client, NoServer, RemoteError, Reques
 from mesh.instruments import instrumented_call, instrumented_runner
 from mesh.logs import JsonFormatter
 from tests.drivers.adapter import Driver
-from tests.drivers.services import Gate, echo_service
+from tests.drivers.services import LATE_S, Gate, echo_service
 from tests.unit.mesh.tracing.conftest import Traces, traces
 
 __all__ = ["traces"]
@@ -204,7 +204,7 @@ async def test_a_call_that_is_not_answered_ends_with_its_attempts(driver: Driver
     gate = Gate()
     async with driver.pair(gate.service()) as (client, _):
         with pytest.raises(CallTimeout):
-            await client.request("gate.wait", timeout=0.2)
+            await client.request("gate.wait", timeout=LATE_S)
         gate.opened.set()
     [call] = traces.children(None)
     attempt = traces.children(call)[-1]
@@ -217,7 +217,7 @@ async def test_a_caller_who_gives_up_ends_the_spans(traces: Traces) -> None:
     driver = Driver("asyncio")
     async with driver.pair(gate.service()) as (client, _):
         call = asyncio.create_task(client.request("gate.wait"))
-        await asyncio.to_thread(gate.entered.wait, 10.0)
+        await gate.reached()
         call.cancel()
         await asyncio.wait([call])
         [root] = traces.children(None)
