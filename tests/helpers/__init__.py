@@ -3,9 +3,10 @@
 from tests.helpers.needs import needs_netns, needs_program, needs_root, needs_timens
 from tests.helpers.ports import free_port
 from tests.helpers.process import Process, spawn
-from tests.helpers.wait import async_wait_until, wait_until
+from tests.helpers.wait import PATIENCE_S, async_wait_until, wait_until
 
 __all__ = [
+    "PATIENCE_S",
     "Process",
     "async_wait_until",
     "free_port",

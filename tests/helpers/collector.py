@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 import zmq
 
+from tests.helpers.wait import PATIENCE_S
+
 __all__ = ["collector"]
 
 
@@ -16,4 +18,4 @@ def collector() -> None:
         other.connect("inproc://collector")
         sent = one.send(bytes(1 << 20), copy=False, track=True)
         other.recv()
-        sent.wait(5.0)
+        sent.wait(PATIENCE_S)

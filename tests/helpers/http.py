@@ -10,9 +10,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["Answer", "ask", "connected", "say"]
+from tests.helpers.wait import PATIENCE_S
 
-_PATIENCE_S = 20.0
+__all__ = ["Answer", "ask", "connected", "say"]
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Answer:
 
 def ask(port: int, path: str, body: bytes | str | None = None, *, verb: str = "", **headers: str) -> Answer:
     """Return the answer of 127.0.0.1: to a POST if there is a body, to a GET else, unless a verb is given."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=_PATIENCE_S)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE_S)
     with contextlib.closing(connection):
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         connection.request(verb or ("GET" if body is None else "POST"), path, body, named)
@@ -43,7 +43,7 @@ def ask(port: int, path: str, body: bytes | str | None = None, *, verb: str = ""
 @contextlib.contextmanager
 def connected(port: int) -> Iterator[socket.socket]:
     """Give a connection to 127.0.0.1."""
-    with socket.create_connection(("127.0.0.1", port), timeout=_PATIENCE_S) as connection:
+    with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S) as connection:
         yield connection
 
 

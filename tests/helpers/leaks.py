@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from tests.helpers.wait import wait_until
+from tests.helpers.wait import PATIENCE_S, wait_until
 
 __all__ = ["LoopWatch", "new_sockets", "new_threads", "open_sockets", "wait_until_gone"]
 
-GRACE_S = 2.0
+GRACE_S = PATIENCE_S
 """Seconds that threads and sockets have to disappear: closing may be asynchronous, not forgotten."""
 
 _SOCKET_KINDS = ("socket:", "anon_inode:[eventfd]", "anon_inode:[eventpoll]")

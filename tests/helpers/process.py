@@ -12,6 +12,8 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import IO
 
+from tests.helpers.wait import PATIENCE_S
+
 __all__ = ["Process", "spawn"]
 
 
@@ -47,7 +49,7 @@ class Process:
         """The exit code, negative for a signal; None while it runs."""
         return self._popen.poll()
 
-    def wait_line(self, pattern: str, deadline_s: float = 5.0, since: int = 0) -> re.Match[str]:
+    def wait_line(self, pattern: str, deadline_s: float = PATIENCE_S, since: int = 0) -> re.Match[str]:
         """Return the match of ``pattern`` in the first line of either output that has one.
 
         Lines printed before the call count too; to wait for a new one, pass as ``since`` the length that
@@ -69,10 +71,10 @@ class Process:
         if left_s > 0:
             # The outputs close a moment before the program has an exit code to report.
             with contextlib.suppress(subprocess.TimeoutExpired):
-                self._popen.wait(1.0)
+                self._popen.wait(PATIENCE_S)
         raise AssertionError(self._complaint(pattern, deadline_s))
 
-    def wait(self, deadline_s: float = 5.0) -> int:
+    def wait(self, deadline_s: float = PATIENCE_S) -> int:
         """Return the exit code when the program has ended; AssertionError after ``deadline_s`` seconds."""
         try:
             code = self._popen.wait(deadline_s)
@@ -81,7 +83,7 @@ class Process:
         self._join()
         return code
 
-    def terminate(self, deadline_s: float = 5.0) -> int:
+    def terminate(self, deadline_s: float = PATIENCE_S) -> int:
         """Send SIGTERM and return the exit code; AssertionError if it runs on for ``deadline_s`` seconds."""
         self._popen.send_signal(signal.SIGTERM)
         return self.wait(deadline_s)
@@ -120,7 +122,7 @@ class Process:
 
     def _join(self) -> None:
         for reader in self._readers:
-            reader.join(2.0)
+            reader.join(PATIENCE_S)
 
     def _complaint(self, what: str, deadline_s: float) -> str:
         state = "still runs" if self.returncode is None else f"ended with {self.returncode}"

@@ -7,14 +7,16 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-__all__ = ["async_wait_until", "wait_until"]
+__all__ = ["PATIENCE_S", "async_wait_until", "wait_until"]
 
 T = TypeVar("T")
 
+PATIENCE_S = 20.0
+"""Longest wait for what comes at once on a machine that has nothing else to do; a busy one may stand still for long."""
 _POLL_S = 0.005
 
 
-def wait_until(condition: Callable[[], T], deadline_s: float = 5.0, what: str = "the condition") -> T:
+def wait_until(condition: Callable[[], T], deadline_s: float = PATIENCE_S, what: str = "the condition") -> T:
     """Return the first true value of ``condition``; AssertionError after ``deadline_s`` seconds."""
     give_up_at = time.monotonic() + deadline_s
     while not (value := condition()):
@@ -24,7 +26,9 @@ def wait_until(condition: Callable[[], T], deadline_s: float = 5.0, what: str = 
     return value
 
 
-async def async_wait_until(condition: Callable[[], T], deadline_s: float = 5.0, what: str = "the condition") -> T:
+async def async_wait_until(
+    condition: Callable[[], T], deadline_s: float = PATIENCE_S, what: str = "the condition"
+) -> T:
     """Do what ``wait_until`` does, and let the event loop run meanwhile."""
     give_up_at = time.monotonic() + deadline_s
     while not (value := condition()):

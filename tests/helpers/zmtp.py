@@ -12,12 +12,13 @@ from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import Self
 
+from tests.helpers.wait import PATIENCE_S
+
 __all__ = ["COMMAND", "LONG", "MORE", "Listener", "Zmtp", "dial", "frame", "greeting", "message", "ready"]
 
 MORE, LONG, COMMAND = 1, 2, 4
 """Flags of a frame."""
 _GREETING_OCTETS = 64
-_TIMEOUT_S = 5.0
 
 
 def greeting(mechanism: bytes = b"NULL", version: bytes = b"\x03\x01", as_server: bool = False) -> bytes:
@@ -78,7 +79,7 @@ class Zmtp(_Held):
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
         """The socket, for whatever is to be done to it."""
-        sock.settimeout(_TIMEOUT_S)
+        sock.settimeout(PATIENCE_S)
         self._come = bytearray()
 
     def shake(self, kind: bytes = b"DEALER") -> Self:
@@ -129,7 +130,7 @@ class Zmtp(_Held):
 
 def dial(port: int, kind: bytes = b"") -> Zmtp:
     """Connect to a port of 127.0.0.1; with a `kind` of socket the handshake is done, too."""
-    connection = Zmtp(socket.create_connection(("127.0.0.1", port), _TIMEOUT_S))
+    connection = Zmtp(socket.create_connection(("127.0.0.1", port), PATIENCE_S))
     try:
         return connection.shake(kind) if kind else connection
     except BaseException:
@@ -142,7 +143,7 @@ class Listener(_Held):
 
     def __init__(self) -> None:
         self.sock = socket.create_server(("127.0.0.1", 0))
-        self.sock.settimeout(_TIMEOUT_S)
+        self.sock.settimeout(PATIENCE_S)
         self.port: int = self.sock.getsockname()[1]
         """Where it listens."""
 
