@@ -25,6 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mesh import Spool
+from mesh.spool.ranges import Ranges
 from mesh.spool.store import Store
 
 _FILES = ("spool.db", "spool.db-wal", "spool.db-shm")
@@ -61,7 +62,7 @@ def make_sample(directory: Path, rng: random.Random) -> Sample:
         store = spool._store
         assert store is not None
         for seq in rng.sample(sorted(set(bodies) - set(quarantined)), 30):
-            store.settle(bodies.pop(seq)[0], [seq])
+            store.settle(bodies.pop(seq)[0], [(seq, seq)])
         store._file.writer.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         for _ in range(20):
             put(rng.randint(1, 6))
@@ -108,7 +109,7 @@ def try_flip(sample: Sample, directory: Path, name: str, bit: int, *, index: boo
             while records := store.fetch(method, after, 100):
                 after = records[-1].seq
                 got.update((record.seq, (record.method, record.body)) for record in records)
-                store.settle(method, [record.seq for record in records])
+                store.settle(method, Ranges.of(record.seq for record in records))
         left = store.entries(1000, "quarantined")
         stats = store.stats()
         new = store.change(store.putting("a.b", [b"new"], ""))

@@ -31,6 +31,7 @@ from pathlib import Path
 from typing import Protocol
 
 from mesh import Spool
+from mesh.spool.ranges import Ranges
 from mesh.spool.store import Store
 from scripts import spool_power_inbox as inbox
 from scripts.spool_disk import Disk, Event, record
@@ -77,7 +78,7 @@ class _Subject:
         assert store is not None
         seqs = [sent.seq for sent in store.fetch(_METHOD, 0, count)]
         self.mark("remove", seqs)
-        store.settle(_METHOD, seqs)
+        store.settle(_METHOD, Ranges.of(seqs))
 
     def threads(self, spool: Spool, threads: int, puts: int) -> None:
         def work() -> None:

@@ -1,7 +1,8 @@
 """The courier decides which records of one method go next, and what becomes of them. It has no clock and no socket.
 
-A *letter* is a record that waits in the store; a *parcel* is what one call carries. Letters come out of the store in
-order and are held until they are delivered or set aside; how many are held is bounded, however large the backlog.
+A *letter* is a record that waits in the store, or several that were put together; a *parcel* is what one call carries.
+Letters come out of the store in order and are held until they are delivered or set aside; how many records are held is
+bounded, however large the backlog. A letter is cut where only a part of it is done with, or may go.
 
     store --Fetched--> pool ---> parcel in flight --Answered---> delivered                            Settle
                                   ^          |
@@ -22,7 +23,7 @@ from __future__ import annotations
 
 import random
 from bisect import insort
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from mesh.core.backoff import delay
 from mesh.spool.letters import (
@@ -41,34 +42,36 @@ from mesh.spool.letters import (
     Settle,
     Tick,
 )
+from mesh.spool.ranges import Ranges
 
 __all__ = ["Courier"]
 
 RECORDS_MAX = 1000
-"""Letters of one parcel."""
+"""Records of one parcel."""
 SMALL_MAX = 500
-"""Letters that do not wait for company while two parcels are in flight."""
+"""Records that do not wait for company while two parcels are in flight."""
 OCTETS_MAX = 1 << 20
 """Octets of one parcel, unless its only letter has more."""
 HELD_MAX = 4
-"""Parcels' worth of letters that a courier holds for each one that may be in flight."""
+"""Parcels' worth of records that a courier holds for each one that may be in flight."""
 REFUSALS_MAX = 5
-"""How often a letter is refused as invalid before it is set aside."""
+"""How often a record is refused as invalid before it is set aside."""
 STICKY_S = 10.0
 """How long only the same warehouse gets a parcel again that it may have stored."""
 PAUSE_MIN_S, PAUSE_MAX_S = 0.1, 5.0
 """Pauses between tries grow from about the one to the other."""
 REWIND_S = 2.0
-"""How often to look, where something has changed, for letters that became ready again behind the newest ones."""
+"""How often to look, where something has changed, for records that became ready again behind the newest ones."""
 
 
 class _Parcel:
     """Letters that travel together."""
 
-    __slots__ = ("due_at", "letters", "peer", "sent_at", "streams", "tries", "until")
+    __slots__ = ("due_at", "letters", "peer", "records", "sent_at", "streams", "tries", "until")
 
     def __init__(self, letters: Sequence[Letter], due_at: float = 0.0) -> None:
         self.letters = letters
+        self.records = _records_of(letters)
         self.due_at = due_at
         """It does not go before this."""
         self.peer = ""
@@ -90,7 +93,7 @@ class _Parcel:
 class _Source:
     """Letters that were read ahead, and where to read on."""
 
-    __slots__ = ("after", "asked", "blocked", "end", "live", "pool")
+    __slots__ = ("after", "asked", "blocked", "end", "live", "pool", "records")
 
     def __init__(self, live: bool) -> None:
         self.live = live
@@ -102,6 +105,8 @@ class _Source:
         self.blocked = False
         """All that was read waits for parcels of its streams."""
         self.pool: list[Letter] = []
+        self.records = 0
+        """How many are in the pool."""
 
     def restart(self, after: int) -> None:
         """Read on from there."""
@@ -132,8 +137,9 @@ class Courier:
         """In the order in which they go; live letters are among them once it is known where they begin."""
         self._live_first = live_first
         self._asks_newest = live_first
-        self._held: dict[int, int] = {}
-        """Octets of each letter that was fetched and is not settled, by row."""
+        self._held = Ranges()
+        """The rows that were fetched and are not settled."""
+        self._held_records = 0
         self._held_octets = 0
         self._again: list[_Parcel] = []
         """Parcels that were sent and go again, by the place of their first letter."""
@@ -155,13 +161,13 @@ class Courier:
 
     @property
     def in_flight(self) -> int:
-        """Letters on their way."""
-        return sum(len(parcel.letters) for parcel in self._flying.values())
+        """Records on their way."""
+        return sum(parcel.records for parcel in self._flying.values())
 
     @property
     def held(self) -> int:
-        """Letters that were fetched and are not settled."""
-        return len(self._held)
+        """Records that were fetched and are not settled."""
+        return self._held_records
 
     @property
     def away(self) -> bool:
@@ -171,7 +177,7 @@ class Courier:
     def deadline(self) -> float | None:
         """Return when to feed the next Tick; None: no time is awaited."""
         due = [parcel.due_at for parcel in self._again if parcel.due_at > self._now]
-        if self._pause_until > self._now and self._held:
+        if self._pause_until > self._now and self._held_records:
             due.append(self._pause_until)
         if self._stale:
             due.append(self._rewind_at)
@@ -214,14 +220,17 @@ class Courier:
         source = self._live if fetched.live else self._backlog
         source.asked = False
         source.end = fetched.end
-        held = self._held
-        for letter in fetched.letters:
-            if letter.row not in held and not (fetched.live and letter.stream):
-                held[letter.row] = octets = len(letter.packed)
-                self._held_octets += octets
-                source.pool.append(letter)
-        if fetched.letters:
-            source.after = fetched.letters[-1].row
+        if not fetched.letters:
+            return
+        letters, held = fetched.letters, self._held
+        source.after = letters[-1].last
+        if held.gaps(letters[0].row, source.after) != [(letters[0].row, source.after)]:
+            letters = [letter.part(*run) for letter in letters for run in held.gaps(letter.row, letter.last)]
+        if fetched.live:
+            letters = [letter for letter in letters if not letter.stream]
+        self._hold(letters)
+        source.pool += letters
+        source.records += _records_of(letters)
 
     def _begin_live(self, row: int) -> None:
         self._sources = [self._live, self._backlog]
@@ -230,9 +239,9 @@ class Courier:
     def _end_live(self) -> None:
         """Take all that waits now for backlog."""
         self._sources = [self._backlog]
-        for letter in self._live.pool:
-            self._let_go(letter.row)
+        self._let_go(self._live.pool)
         self._live.pool.clear()
+        self._live.records = 0
         self._backlog.restart(0)
 
     def _rewind(self, now: float) -> None:
@@ -249,22 +258,41 @@ class Courier:
             self._pause_until = 0.0
             self._asks_newest = self._live_first
         self._limit = min(RECORDS_MAX, self._limit * 2)
-        letters = parcel.letters
-        delivered: list[int] = []
-        for first, last in event.durable:
-            delivered += [letter.row for letter in letters[max(first, 0) : last + 1]]
-        quarantined: dict[int, str] = {}
-        for position, reason in event.refused.items():
-            if 0 <= position < len(letters):
-                self._refuse(letters[position].row, reason, quarantined)
-        for row in (*delivered, *quarantined):
-            self._let_go(row)
-        left = [letter for letter in letters if letter.row in self._held]
+        self._let_go(parcel.letters)
+        settle, left = self._sorted_out(parcel, Ranges(event.durable), event.refused)
+        self._hold(left)
+        if self._refusals:
+            self._refusals = {row: count for row, count in self._refusals.items() if row in self._held}
         if left:
-            tries = max(self._refusals.get(letter.row, 1) for letter in left)
+            rows = _rows_of(left)
+            tries = max((count for row, count in self._refusals.items() if row in rows), default=1)
             self._put_back(_Parcel(left, now + self._pause_s(tries)))
-        if delivered or quarantined:
-            out.append(Settle(delivered, quarantined))
+        if settle.delivered or settle.quarantined:
+            out.append(settle)
+
+    def _sorted_out(self, parcel: _Parcel, durable: Ranges, refused: Mapping[int, str]) -> tuple[Settle, list[Letter]]:
+        """Return what is done with, and what is to come again."""
+        if not durable.gaps(0, parcel.records - 1):
+            return Settle(list(_rows_of(parcel.letters)), {}), []
+        delivered = Ranges()
+        quarantined: dict[int, str] = {}
+        left: list[Letter] = []
+        ahead = 0
+        """Records of the parcel before this letter."""
+        for letter in parcel.letters:
+            shift = letter.row - ahead
+            missing = durable.gaps(ahead, ahead + letter.records - 1)
+            stays = Ranges((first + shift, last + shift) for first, last in missing)
+            for first, last in stays.gaps(letter.row, letter.last):
+                delivered.add(first, last)
+            for position in (at for first, last in missing for at in range(first, last + 1) if at in refused):
+                row = position + shift
+                self._refuse(row, refused[position], quarantined)
+                if row in quarantined:
+                    stays.remove(row, row)
+            left += [letter.part(first, last) for first, last in stays]
+            ahead += letter.records
+        return Settle(list(delivered), quarantined), left
 
     def _failed(self, event: Failed, now: float, out: list[Action]) -> None:
         parcel = self._landed(event.parcel)
@@ -278,7 +306,7 @@ class Courier:
                 parcel.until = now + STICKY_S
                 parcel.due_at = now + self._pause_s(parcel.tries - 1)
                 self._limit = max(1, self._limit // 2)
-                if parcel.tries > 1 and len(parcel.letters) > 1:  # it takes too long, or something in it kills
+                if parcel.tries > 1 and parcel.records > 1:  # it takes too long, or something in it kills
                     self._halve(parcel)
                     return
             case failure if parcel.peer:
@@ -293,16 +321,17 @@ class Courier:
         self._put_back(parcel)
 
     def _divide(self, parcel: _Parcel, reason: str, now: float, out: list[Action]) -> None:
-        """Find out which letter is invalid; it counts as refused when it is alone."""
+        """Find out which record is invalid; it counts as refused when it is alone."""
         parcel.due_at = now
-        if len(parcel.letters) > 1:
+        if parcel.records > 1:
             self._halve(parcel)
             return
         row = parcel.row
         quarantined: dict[int, str] = {}
         self._refuse(row, reason, quarantined)
         if quarantined:
-            self._let_go(row)
+            self._let_go(parcel.letters)
+            del self._refusals[row]
             out.append(Settle([], quarantined))
         else:
             parcel.due_at += self._pause_s(self._refusals[row])
@@ -313,9 +342,17 @@ class Courier:
         if refusals >= REFUSALS_MAX:
             quarantined[row] = reason
 
-    def _let_go(self, row: int) -> None:
-        self._held_octets -= self._held.pop(row, 0)
-        self._refusals.pop(row, None)
+    def _hold(self, letters: Sequence[Letter]) -> None:
+        for letter in letters:
+            self._held.add(letter.row, letter.last)
+        self._held_records += _records_of(letters)
+        self._held_octets += _octets_of(letters)
+
+    def _let_go(self, letters: Sequence[Letter]) -> None:
+        for first, last in _rows_of(letters):
+            self._held.remove(first, last)
+        self._held_records -= _records_of(letters)
+        self._held_octets -= _octets_of(letters)
 
     # -- parcels
 
@@ -338,8 +375,7 @@ class Courier:
 
     def _halve(self, parcel: _Parcel) -> None:
         """Let both halves go again; a stream that they share makes the second one wait for the first."""
-        middle = len(parcel.letters) // 2
-        for letters in (parcel.letters[:middle], parcel.letters[middle:]):
+        for letters in _divided(parcel.letters, parcel.records // 2):
             half = _Parcel(letters, parcel.due_at)
             half.peer, half.until = parcel.peer, parcel.until
             self._put_back(half)
@@ -383,33 +419,64 @@ class Courier:
         for source in self._sources:
             # While parcels are on their way others become larger: few large ones are quicker than many small ones.
             least = SMALL_MAX if self._loose >= 2 and not source.live else 1
-            if len(source.pool) >= least and (letters := self._choose(source)):
+            if source.records >= least and (letters := self._choose(source)):
                 return _Parcel(letters)
         return None
 
     def _choose(self, source: _Source) -> list[Letter]:
         chosen: list[Letter] = []
         left: list[Letter] = []
-        octets = 0
+        records = octets = 0
         busy, limit, pool = self._streams, self._limit, source.pool
         for at, letter in enumerate(pool):
             if letter.stream in busy:
                 left.append(letter)
                 continue
+            records += letter.records
             octets += len(letter.packed)
-            if chosen and (len(chosen) >= limit or octets > OCTETS_MAX):
-                left += pool[at:]
+            if records > limit or (chosen and octets > OCTETS_MAX):
+                rest = pool[at:]
+                if not chosen:
+                    chosen, rest = _divided(rest, limit)
+                left += rest
                 break
             chosen.append(letter)
         source.pool = left
+        source.records -= _records_of(chosen)
         source.blocked = not chosen
         return chosen
 
     def _fetch_more(self, out: list[Action]) -> None:
         room = HELD_MAX * self._window
-        if len(self._held) >= room * RECORDS_MAX or self._held_octets >= room * OCTETS_MAX:
+        if self._held_records >= room * RECORDS_MAX or self._held_octets >= room * OCTETS_MAX:
             return
         for source in self._sources:
-            if not source.end and not source.asked and (source.blocked or len(source.pool) < RECORDS_MAX):
+            if not source.end and not source.asked and (source.blocked or source.records < RECORDS_MAX):
                 source.asked = True
                 out.append(Fetch(source.after, RECORDS_MAX, OCTETS_MAX, source.live))
+
+
+def _records_of(letters: Iterable[Letter]) -> int:
+    return sum(letter.records for letter in letters)
+
+
+def _octets_of(letters: Iterable[Letter]) -> int:
+    return sum(len(letter.packed) for letter in letters)
+
+
+def _rows_of(letters: Iterable[Letter]) -> Ranges:
+    return Ranges((letter.row, letter.last) for letter in letters)
+
+
+def _divided(letters: Sequence[Letter], records: int) -> tuple[list[Letter], list[Letter]]:
+    """Return the first so many records of letters, and the others."""
+    before: list[Letter] = []
+    for at, letter in enumerate(letters):
+        if letter.records > records:
+            middle = letter.row + records
+            if records:
+                before.append(letter.part(letter.row, middle - 1))
+            return before, [letter.part(middle, letter.last), *letters[at + 1 :]]
+        before.append(letter)
+        records -= letter.records
+    return before, []

@@ -35,6 +35,7 @@ from mesh.errors import (
 from mesh.spool.locks import FileLock
 from mesh.spool.outcomes import DeferredOutcome, Outcomes
 from mesh.spool.quota import Quota
+from mesh.spool.ranges import Ranges
 from mesh.spool.record import SpoolRecord
 from mesh.spool.store import Store
 
@@ -268,7 +269,7 @@ class DeferredCalls:
             after = records[-1].seq
             ended = [record.seq for record in records if not self._take_up(record)]
             if ended:
-                self._store.settle(_QUEUE, ended)
+                self._store.settle(_QUEUE, Ranges.of(ended))
 
     def _take_up(self, record: SpoolRecord) -> bool:
         """Remember a call unless it has ended; return whether it has not."""
@@ -374,7 +375,7 @@ class DeferredCalls:
         del self._open[opened.name]
         opened.ended.set()
         with contextlib.suppress(SpoolError):  # then it is removed when the directory is opened again
-            await self._store.settle_async(_QUEUE, [opened.seq], {})
+            await self._store.settle_async(_QUEUE, [(opened.seq, opened.seq)], {})
 
     def _read(self, seq: int) -> _Call | None:
         records = self._store.fetch(_QUEUE, seq - 1, 1)

@@ -10,7 +10,7 @@ import contextlib
 import logging
 import random
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from mesh.errors import (
@@ -45,6 +45,7 @@ from mesh.spool.letters import (
     Tick,
 )
 from mesh.spool.locks import FileLock
+from mesh.spool.ranges import Ranges
 from mesh.spool.record import producer_of
 from mesh.spool.store import Store
 
@@ -218,6 +219,32 @@ class Delivery:
             lane.feed(Put())
 
 
+class _Done:
+    """Records that are delivered, or set aside, and perhaps still in the store."""
+
+    def __init__(self) -> None:
+        self.delivered = Ranges()
+        self.quarantined: dict[int, str] = {}
+        self.records = 0
+
+    def add(self, delivered: Iterable[tuple[int, int]], quarantined: Mapping[int, str]) -> None:
+        """Add records that are not among them yet."""
+        for first, last in delivered:
+            self.delivered.add(first, last)
+            self.records += last - first + 1
+        self.quarantined |= quarantined
+        self.records += len(quarantined)
+
+    def sifted(self, letters: Iterable[Letter]) -> list[Letter]:
+        """Return what of these letters is not among them."""
+        if not self.records:
+            return list(letters)
+        rows = Ranges(self.delivered)
+        for row in self.quarantined:
+            rows.add(row, row)
+        return [letter.part(*run) for letter in letters for run in rows.gaps(letter.row, letter.last)]
+
+
 class _Lane:
     """Performs what the courier of one method decides."""
 
@@ -232,10 +259,9 @@ class _Lane:
         self._timer: asyncio.TimerHandle | None = None
         self._calls: set[asyncio.Task[None]] = set()
         self._settling: asyncio.Task[None] | None = None
-        self._delivered: list[int] = []
-        self._quarantined: dict[int, str] = {}
-        self._unsettled: set[int] = set()
-        """Delivered, or set aside, and perhaps still in the store."""
+        self._done = _Done()
+        self._writing = _Done()
+        """What is being written down."""
         self._floor = 0
         """No smaller number is sent again."""
         self._problem = ""
@@ -299,7 +325,7 @@ class _Lane:
     def _fetch(self, action: Fetch) -> Fetched:
         letters: list[Letter] = []
         read = 0
-        if not self._closed and len(self._unsettled) < _UNSETTLED_MAX:
+        if not self._closed and self._done.records + self._writing.records < _UNSETTLED_MAX:
             try:
                 rows = self._store.letters(self._method, action.after, action.limit, action.octets_max)
             except SpoolError as error:
@@ -307,39 +333,36 @@ class _Lane:
                 self._loop.call_later(_MEND_S, self.feed, Put())
             else:
                 read = len(rows)
-                letters = [letter for letter in rows if letter.row not in self._unsettled]
+                letters = self._done.sifted(self._writing.sifted(rows))
                 if read and not letters:
-                    return self._fetch(Fetch(rows[-1].row, action.limit, action.octets_max, action.live))
+                    return self._fetch(Fetch(rows[-1].last, action.limit, action.octets_max, action.live))
         return Fetched(letters, not read, action.live)
 
-    def _settle(self, delivered: Sequence[int], quarantined: Mapping[int, str]) -> None:
+    def _settle(self, delivered: Sequence[tuple[int, int]], quarantined: Mapping[int, str]) -> None:
         for seq, reason in quarantined.items():
             _log.warning("record %d for %s is set aside: %s", seq, self._method, reason)
-        self._delivered += delivered
-        self._quarantined |= quarantined
-        self._unsettled.update(delivered, quarantined)
+        self._done.add(delivered, quarantined)
         if self._settling is None:
             self._settling = self._loop.create_task(self._settle_all())
 
     async def _settle_all(self) -> None:
         """Write down what has become of records, in as few transactions as the disk is quick."""
         try:
-            while self._delivered or self._quarantined:
+            while self._done.records:
                 if not self._closed:
                     await asyncio.sleep(_SETTLE_S)
-                delivered, self._delivered = self._delivered, []
-                quarantined, self._quarantined = self._quarantined, {}
+                self._writing, self._done = self._done, _Done()
                 try:
-                    await self._store.settle_async(self._method, delivered, quarantined)
+                    await self._store.settle_async(self._method, self._writing.delivered, self._writing.quarantined)
                 except SpoolError as error:
                     self._say(str(error))
-                    self._delivered += delivered
-                    self._quarantined |= quarantined
+                    self._done.add(self._writing.delivered, self._writing.quarantined)
+                    self._writing = _Done()
                     if self._closed:
                         return  # they go once more next time, and are recognised
                     await asyncio.sleep(_MEND_S)
                 else:
-                    self._unsettled.difference_update(delivered, quarantined)
+                    self._writing = _Done()
                     self._floor = self._store.floor()
         finally:
             self._settling = None

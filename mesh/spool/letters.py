@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
+
+from mesh.spool.bundle import walk
 
 __all__ = [
     "Action",
@@ -26,14 +28,29 @@ __all__ = [
 
 
 class Letter(msgspec.Struct, frozen=True, gc=False):
-    """A record that waits."""
+    """A record that waits, or several that were put together: a bundle."""
 
     row: int
-    """Its place in the store, which is the order of the records."""
+    """The first one's place in the store, which is the order of the records; the others follow without a gap."""
     stream: str
     """Empty, or the stream whose order it keeps."""
     packed: bytes
-    """The record as it is kept and travels."""
+    """The records as they are kept and travel, back to back."""
+    records: int = 1
+    """How many there are."""
+
+    @property
+    def last(self) -> int:
+        """The last one's place."""
+        return self.row + self.records - 1
+
+    def part(self, first: int, last: int) -> Letter:
+        """Return those of its records that have these places, both included."""
+        if first <= self.row and self.last <= last:
+            return self
+        ends = [*walk(self.packed), len(self.packed)]
+        octets = self.packed[ends[first - self.row] : ends[last - self.row + 1]]
+        return Letter(first, self.stream, octets, last - first + 1)
 
 
 # -- events
@@ -61,11 +78,11 @@ class Newest(msgspec.Struct, frozen=True):
 
 
 class Answered(msgspec.Struct, frozen=True):
-    """A warehouse has stored letters of a parcel and refused others. Those in neither are tried again."""
+    """A warehouse has stored records of a parcel and refused others. Those in neither are tried again."""
 
     parcel: int
-    durable: Iterable[tuple[int, int]]
-    """First and last position in the parcel, of each run that is stored there."""
+    durable: Sequence[tuple[int, int]]
+    """First and last position in the parcel, counted in records, of each run that is stored there."""
     refused: Mapping[int, str]
     """Reason by position."""
 
@@ -106,8 +123,9 @@ class Fetch(msgspec.Struct, frozen=True):
     """Read letters of this method, and feed `Fetched` with them before any other event."""
 
     after: int
-    """Only those behind this row."""
+    """Only records behind this row."""
     limit: int
+    """Records."""
     octets_max: int
     live: bool
     """For which letters it was asked; to be given back."""
@@ -129,10 +147,10 @@ class Send(msgspec.Struct, frozen=True):
 
 
 class Settle(msgspec.Struct, frozen=True):
-    """Write down what has become of letters; before the program ends, but not before the next event."""
+    """Write down what has become of records; before the program ends, but not before the next event."""
 
-    delivered: Sequence[int]
-    """Rows that are stored at a warehouse."""
+    delivered: Sequence[tuple[int, int]]
+    """First and last row of each run that is stored at a warehouse."""
     quarantined: Mapping[int, str]
     """Reason by row."""
 

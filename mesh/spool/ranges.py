@@ -51,7 +51,7 @@ class Ranges:
         lasts[begin:end] = [last]
 
     def remove(self, first: int, last: int) -> None:
-        """Remove every number from `first` to `last`, both included, as far as they are there; an empty range removes nothing."""
+        """Remove every number from `first` to `last`, both included; an empty range removes nothing."""
         firsts, lasts = self._firsts, self._lasts
         begin = bisect_left(lasts, first)
         end = bisect_right(firsts, last)

@@ -157,14 +157,23 @@ class Store:
         """Return how many octets these records take."""
         return octets_of(method, stream, bodies)
 
-    def settle(self, method: str, delivered: Iterable[int], quarantined: Mapping[int, str] | None = None) -> int:
-        """Remove records of a method that are delivered, and set aside those that cannot be, each with its reason.
+    def settle(
+        self, method: str, delivered: Iterable[tuple[int, int]], quarantined: Mapping[int, str] | None = None
+    ) -> int:
+        """Remove records of a method that are delivered, and set aside those that cannot be.
 
         Works on after a failure to put: what is done twice is recognised at the far end. Returns how many were there.
+
+        Args:
+            method: Full name.
+            delivered: First and last number of each run.
+            quarantined: Reason by number.
         """
         return self.change(_settling(method, delivered, quarantined or {}))
 
-    async def settle_async(self, method: str, delivered: Iterable[int], quarantined: Mapping[int, str]) -> int:
+    async def settle_async(
+        self, method: str, delivered: Iterable[tuple[int, int]], quarantined: Mapping[int, str]
+    ) -> int:
         """Do the same without holding up the loop."""
         return await self.change_async(_settling(method, delivered, quarantined))
 
@@ -486,10 +495,12 @@ class Store:
         return int(self._read(lambda reader: reader.execute("PRAGMA data_version").fetchone()[0]))
 
 
-def _settling(method: str, delivered: Iterable[int], quarantined: Mapping[int, str]) -> Callable[[Transaction], int]:
+def _settling(
+    method: str, delivered: Iterable[tuple[int, int]], quarantined: Mapping[int, str]
+) -> Callable[[Transaction], int]:
     def work(transaction: Transaction) -> int:
         base = transaction.queue_of(method) << schema.SEQ_BITS
-        done = transaction.delivered([base | seq for seq in delivered])
+        done = transaction.delivered([(base | first, base | last) for first, last in delivered])
         return done + transaction.quarantine({base | seq: why for seq, why in quarantined.items()})
 
     return work

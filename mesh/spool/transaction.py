@@ -11,10 +11,11 @@ from typing import Literal
 from mesh.errors import SpoolError, SpoolFull
 from mesh.spool.counters import Counters
 from mesh.spool.quota import Quota
+from mesh.spool.ranges import Ranges
 from mesh.spool.record import HEAD_OCTETS, pack_all
 from mesh.spool.schema import SEQ_BITS, read_counters
 
-__all__ = ["QUEUES_MAX", "TABLES", "State", "Transaction", "keys_of", "octets_of", "runs"]
+__all__ = ["QUEUES_MAX", "TABLES", "State", "Transaction", "keys_of", "octets_of"]
 
 QUEUES_MAX = 1 << 62 - SEQ_BITS
 _SEQ_MASK = (1 << SEQ_BITS) - 1
@@ -29,20 +30,6 @@ TABLES: Mapping[State, str] = {"ready": "ready", "quarantined": "quarantine"}
 def keys_of(queue: int) -> tuple[int, int]:
     """Return the least and the greatest key of a queue."""
     return queue << SEQ_BITS, queue << SEQ_BITS | _SEQ_MASK
-
-
-def runs(numbers: Iterable[int]) -> list[tuple[int, int]]:
-    """Return the runs of numbers that follow one another, first and last of each, in order."""
-    ordered = sorted(set(numbers))
-    if ordered and ordered[-1] - ordered[0] == len(ordered) - 1:
-        return [(ordered[0], ordered[-1])]  # what is delivered is nearly always like that
-    found: list[tuple[int, int]] = []
-    for number in ordered:
-        if found and number <= found[-1][1] + 1:
-            found[-1] = found[-1][0], number
-        else:
-            found.append((number, number))
-    return found
 
 
 def octets_of(method: str, stream: str, bodies: Sequence[bytes]) -> int:
@@ -133,9 +120,9 @@ class Transaction:
         self.found[method] = queue
         return int(queue)
 
-    def delivered(self, keys: Iterable[int]) -> int:
-        """Remove records that are delivered; return how many of them were there."""
-        gone = self._remove("ready", runs(keys))
+    def delivered(self, keys: Iterable[tuple[int, int]]) -> int:
+        """Remove records that are delivered, first and last of each run; return how many of them were there."""
+        gone = self._remove("ready", keys)
         self.counters.ready -= gone
         self.counters.delivered += gone
         return gone
@@ -160,7 +147,7 @@ class Transaction:
         self._write()
         execute = self._connection.execute
         moved = 0
-        for first, last in _EVERY if keys is None else runs(keys):
+        for first, last in _EVERY if keys is None else Ranges.of(keys):
             moved += execute(
                 "INSERT OR REPLACE INTO ready SELECT key, row FROM quarantine WHERE key BETWEEN ? AND ?", (first, last)
             ).rowcount
@@ -172,7 +159,7 @@ class Transaction:
     def purge(self, state: State, keys: Iterable[int] | None) -> int:
         """Remove records that nobody wants, all in this state if none are named; return how many there were."""
         self.removes = True
-        gone = self._remove(TABLES[state], _EVERY if keys is None else runs(keys))
+        gone = self._remove(TABLES[state], _EVERY if keys is None else Ranges.of(keys))
         if state == "ready":
             self.counters.ready -= gone
         else:

@@ -64,7 +64,7 @@ async def test_it_tells_how_it_stands(driver: Driver, tmp_path: Path) -> None:
         assert (stats.ready, stats.put, stats.oldest_age_s) == (4, 4, 4.0)
         assert stats.octets == 4 * (48 + 3) + 10 + 3
         assert stats.put_per_s > 0
-        store_of(spool).settle("a.b", [1])
+        store_of(spool).settle("a.b", [(1, 1)])
         await spool.quarantine([2], "no")
         assert await spool.purge([3], state="ready") == 1
         stats = await spool.stats()
@@ -130,7 +130,7 @@ async def test_a_put_waits_for_room(driver: Driver, tmp_path: Path) -> None:
         waiting = asyncio.ensure_future(spool.put("a.b", b"2"))
         await async_wait_until(lambda: store_of(spool)._listeners)
         assert not waiting.done()
-        store_of(spool).settle("a.b", [1])
+        store_of(spool).settle("a.b", [(1, 1)])
         assert await waiting == 2
         assert not store_of(spool)._listeners
 
@@ -179,7 +179,7 @@ async def test_flush_waits_until_nothing_waits(driver: Driver, tmp_path: Path) -
         await spool.put_many("a.b", [b"1", b"2"])
         assert not await spool.flush(0.01)
         flushing = asyncio.ensure_future(spool.flush(5))
-        store_of(spool).settle("a.b", [1], {2: "no"})
+        store_of(spool).settle("a.b", [(1, 1)], {2: "no"})
         assert await flushing
 
 
@@ -220,7 +220,7 @@ async def test_nothing_is_acknowledged_after_a_failure(driver: Driver, tmp_path:
         assert not (tmp_path / "s" / "reserve").exists()
         store = store_of(spool)
         assert [record.seq for record in store.fetch("a.b")] == kept
-        assert store.settle("a.b", [1]) == 1
+        assert store.settle("a.b", [(1, 1)]) == 1
     async with driver.spool(tmp_path / "s") as spool:
         assert await spool.put("a.b", b"y") == 11
         assert (tmp_path / "s" / "reserve").exists()

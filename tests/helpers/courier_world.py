@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 import itertools
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from mesh.spool.courier import STICKY_S, Courier
@@ -24,10 +24,13 @@ from mesh.spool.letters import (
     Settle,
     Tick,
 )
+from tests.helpers.spools import joined, letter
 
 __all__ = ["CourierWorld", "FakeWarehouse", "Faults"]
 
 _LOOK_S = 0.1
+_TOGETHER = 7
+"""Most records that were put together."""
 
 
 @dataclass(frozen=True)
@@ -56,22 +59,23 @@ class FakeWarehouse:
     stored: dict[int, None] = field(default_factory=dict)
     away_until: float = 0.0
 
-    def take(self, letters: list[Letter], poison: set[int]) -> tuple[list[tuple[int, int]], dict[int, str]]:
+    def take(self, letters: Sequence[Letter], poison: set[int]) -> tuple[list[tuple[int, int]], dict[int, str]]:
         """Do what an inbox does."""
+        records = [letter.part(row, row) for letter in letters for row in range(letter.row, letter.last + 1)]
         durable: list[tuple[int, int]] = []
         refused: dict[int, str] = {}
         held_up: set[str] = set()
-        for position, letter in enumerate(letters):
-            if letter.row in self.stored:
+        for position, record in enumerate(records):
+            if record.row in self.stored:
                 durable.append((position, position))
-            elif letter.stream in held_up:
+            elif record.stream in held_up:
                 continue
-            elif letter.row in poison:
+            elif record.row in poison:
                 refused[position] = "poison"
-                if letter.stream:
-                    held_up.add(letter.stream)
+                if record.stream:
+                    held_up.add(record.stream)
             else:
-                self.stored[letter.row] = None
+                self.stored[record.row] = None
                 durable.append((position, position))
         return durable, refused
 
@@ -113,7 +117,7 @@ class CourierWorld:
         for row in itertools.islice(self._numbers, count):
             number = self.rng.randint(0, streams)
             self.streams[row] = stream = f"s{number}" if number else ""
-            self.store[row] = Letter(row, stream, b"x")
+            self.store[row] = letter(row, stream)
             if self.rng.random() < poison:
                 self.poison.add(row)
         self._feed(Put())
@@ -165,7 +169,8 @@ class CourierWorld:
                 match action:
                     case Fetch():
                         rows = sorted(row for row in self.store if row > action.after)[: action.limit]
-                        events.append(Fetched([self.store[row] for row in rows], not rows, action.live))
+                        letters = joined((self.store[row] for row in rows), _TOGETHER)
+                        events.append(Fetched(letters, not rows, action.live))
                     case AskNewest():
                         events.append(Newest(max(self.store, default=0)))
                     case Send():
@@ -175,7 +180,7 @@ class CourierWorld:
         self.most_held = max(self.most_held, self.courier.held)
 
     def _settle(self, settle: Settle) -> None:
-        for row in settle.delivered:
+        for row in (row for first, last in settle.delivered for row in range(first, last + 1)):
             assert any(row in warehouse.stored for warehouse in self.warehouses), f"{row} is nowhere"
             self.store.pop(row, None)
         for row, reason in settle.quarantined.items():
@@ -203,7 +208,7 @@ class CourierWorld:
         elif chance() < self.faults.invalid:
             event = Failed(send.parcel, Failure.INVALID, "a bug")
         else:
-            event = Answered(send.parcel, *warehouse.take(list(send.letters), self.poison))
+            event = Answered(send.parcel, *warehouse.take(send.letters, self.poison))
             if chance() < self.faults.lost:
                 event = Failed(send.parcel, Failure.UNKNOWN, "lost", warehouse.name)
         self._later(self.rng.uniform(0, self.faults.delay_s), lambda: self._answer(courier, event))

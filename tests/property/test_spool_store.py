@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from mesh import SpoolFull
 from mesh.spool import schema
 from mesh.spool.quota import Quota
+from mesh.spool.ranges import Ranges
 from mesh.spool.store import Store
 
 _METHODS = ("a.b", "a.c", "b.c")
@@ -80,7 +81,7 @@ def apply(store: Store, step: tuple[object, ...]) -> None:
         case ("put", str(method), list(bodies)):
             store.change(store.putting(method, bodies, ""))
         case ("settle", str(method), list(seqs)):
-            store.settle(method, seqs)
+            store.settle(method, Ranges.of(seqs))
         case ("refuse", str(method), list(seqs)):
             store.settle(method, [], dict.fromkeys(seqs, "no"))
         case ("quarantine", list(seqs)):

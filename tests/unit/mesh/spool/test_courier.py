@@ -24,12 +24,13 @@ from mesh.spool.letters import (
     Settle,
     Tick,
 )
+from tests.helpers.spools import joined, letter
 
 
 class Office:
     """A courier with a store that is a dictionary, and a clock that stands still."""
 
-    def __init__(self, window: int = 4, live_first: bool = False) -> None:
+    def __init__(self, window: int = 4, live_first: bool = False, together: int = 1) -> None:
         self.courier = Courier(random.Random(1), window=window, live_first=live_first)
         self.now = 100.0
         self.store: dict[int, Letter] = {}
@@ -38,11 +39,13 @@ class Office:
         self.delivered: list[int] = []
         self.quarantined: dict[int, str] = {}
         self.fetches = 0
+        self.together = together
+        """Most records that were put together."""
 
-    def put(self, *letters: tuple[int, str] | int, octets: int = 10) -> None:
-        for letter in letters:
-            row, stream = (letter, "") if isinstance(letter, int) else letter
-            self.store[row] = Letter(row, stream, bytes(octets))
+    def put(self, *letters: tuple[int, str] | int, octets: int = 0) -> None:
+        for one in letters:
+            row, stream = (one, "") if isinstance(one, int) else one
+            self.store[row] = Letter(row, stream, bytes(octets)) if octets else letter(row, stream)
         self.feed(Put())
 
     def feed(self, event: Event) -> None:
@@ -53,15 +56,17 @@ class Office:
                     case Fetch():
                         self.fetches += 1
                         rows = sorted(row for row in self.store if row > action.after)[: action.limit]
-                        events.append(Fetched([self.store[row] for row in rows], not rows, action.live))
+                        letters = joined((self.store[row] for row in rows), self.together)
+                        events.append(Fetched(letters, not rows, action.live))
                     case AskNewest():
                         events.append(Newest(max(self.store, default=0)))
                     case Send():
                         self.sent.append(action)
                     case Settle():
-                        for row in (*action.delivered, *action.quarantined):
+                        delivered = [row for first, last in action.delivered for row in range(first, last + 1)]
+                        for row in (*delivered, *action.quarantined):
                             del self.store[row]
-                        self.delivered += action.delivered
+                        self.delivered += delivered
                         self.quarantined |= action.quarantined
 
     def wait(self, seconds: float) -> None:
@@ -80,7 +85,7 @@ class Office:
         """Store all of a parcel but what is refused or left, by position."""
         send = self.take(at)
         gone = {*(refused or {}), *left}
-        durable = [(position, position) for position in range(len(send.letters)) if position not in gone]
+        durable = [(position, position) for position in range(len(rows(send))) if position not in gone]
         self.feed(Answered(send.parcel, durable, refused or {}))
 
     def fail(self, failure: Failure, peer: str = "", at: int = 0) -> None:
@@ -88,7 +93,7 @@ class Office:
 
 
 def rows(send: Send) -> list[int]:
-    return [letter.row for letter in send.letters]
+    return [row for letter in send.letters for row in range(letter.row, letter.last + 1)]
 
 
 def all_rows(sends: Iterable[Send]) -> list[list[int]]:
@@ -409,3 +414,69 @@ def test_positions_that_are_not_in_the_parcel_do_no_harm() -> None:
     parcel = office.take().parcel
     office.feed(Answered(parcel, [(0, 99)], {7: "what?"}))
     assert office.delivered == [1, 2]
+
+
+def test_records_that_were_put_together_travel_together() -> None:
+    office = Office(together=250)
+    office.put(*range(250, 1750))
+    assert [[letter.records for letter in send.letters] for send in office.sent] == [[250] * 4, [250] * 2]
+    assert office.courier.in_flight == office.courier.held == 1500
+    office.answer()
+    assert office.delivered == list(range(250, 1250))
+    office.answer()
+    assert office.delivered == list(range(250, 1750))
+    assert office.courier.held == 0
+
+
+def test_a_bundle_is_cut_where_parts_of_it_are_refused_or_left() -> None:
+    office = Office(together=10)
+    office.put(*((row, "a") for row in range(10, 20)))
+    office.answer(refused={3: "no"}, left=[4, 5, 9])
+    assert office.delivered == [10, 11, 12, 16, 17, 18]
+    office.wait(5.0)
+    assert [(letter.row, letter.records) for letter in office.sent[0].letters] == [(13, 3), (19, 1)]
+    assert office.sent[0].letters[0] == letter(13, "a", 3)
+    for _ in range(4):
+        office.answer(refused={0: "no"}, left=[1, 2, 3])
+        office.wait(5.0)
+    assert office.quarantined == {13: "no"}
+    assert all_rows(office.sent) == [[14, 15, 19]]
+    office.answer()
+    assert office.courier.held == 0
+    assert not office.store
+
+
+def test_a_bundle_is_halved_until_the_culprit_is_alone() -> None:
+    office = Office(together=100)
+    office.put(*range(1, 10))
+    for _ in range(500):
+        if not office.sent:
+            office.wait(5.0)
+        if not office.sent:
+            break
+        if 6 in rows(office.sent[0]):
+            office.fail(Failure.INVALID)
+        else:
+            office.answer()
+    assert sorted(office.delivered) == [1, 2, 3, 4, 5, 7, 8, 9]
+    assert office.quarantined == {6: "a reason"}
+    assert office.courier.held == 0
+
+
+def test_a_bundle_is_cut_where_parcels_have_become_smaller() -> None:
+    office = Office(window=1, together=1000)
+    office.put(*range(1000, 2700))
+    office.fail(Failure.UNKNOWN, "w1")
+    assert all_rows(office.sent) == [[*range(1000, 2000)], [*range(2000, 2500)]]
+    while office.sent:
+        office.answer()
+    assert sorted(office.delivered) == list(range(1000, 2700))
+
+
+def test_a_look_from_the_beginning_takes_of_a_bundle_what_is_not_held() -> None:
+    office = Office(together=10)
+    office.put(*range(13, 17))
+    office.now += limits.REWIND_S
+    office.put(*range(11, 19))
+    assert [[letter.row for letter in send.letters] for send in office.sent] == [[13], [11, 17]]
+    assert all_rows(office.sent) == [[13, 14, 15, 16], [11, 12, 17, 18]]

@@ -183,7 +183,7 @@ def test_a_put_is_refused_while_the_room_cannot_be_kept(tmp_path: Path, monkeypa
         with pytest.raises(SpoolError, match="No space left on device: less than 8 MiB are free there; make room"):
             put(store, b"2")
         assert [record.body for record in store.fetch("a.b")] == [b"1"]
-        assert store.settle("a.b", [1]) == 1
+        assert store.settle("a.b", [(1, 1)]) == 1
         store.close()
         assert not (tmp_path / "reserve").exists()
     store = Store(tmp_path)

@@ -25,7 +25,7 @@ def directory(tmp_path: Path) -> Iterator[Path]:
     put(store, *(bytes([size % 251]) * size for size in _SIZES))
     store._file.writer.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     put(store, *(bytes([size % 249]) * size for size in _SIZES))
-    store.settle("a.b", [1], {2: "refused", 5: "refused, and why is a longer sentence " * 9})
+    store.settle("a.b", [(1, 1)], {2: "refused", 5: "refused, and why is a longer sentence " * 9})
     copy = tmp_path / "s"
     copy.mkdir()
     for name in ("spool.db", "spool.db-wal"):
@@ -154,7 +154,7 @@ def test_records_of_a_transaction_that_may_have_been_acknowledged_are_added_once
     assert {record.seq for record in tail.records} >= set(range(8, 15))
     store = Store(directory)
     producer = store.fetch("a.b")[0].producer
-    store.settle("a.b", [9, 14])
+    store.settle("a.b", [(9, 9), (14, 14)])
     assert graft(directory, store._file.writer, [record for record in tail.records if record.seq > 7]) == 2
     assert graft(directory, store._file.writer, tail.records) == 0
     put(store, b"new")

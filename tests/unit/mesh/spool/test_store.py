@@ -15,6 +15,7 @@ import pytest
 from mesh import SpoolError
 from mesh.spool import schema
 from mesh.spool.quota import Quota
+from mesh.spool.ranges import Ranges
 from mesh.spool.store import Store
 from tests.helpers import spawn, wait_until
 
@@ -62,9 +63,9 @@ def test_a_portion_is_bounded_in_octets_but_not_empty(store: Store) -> None:
 def test_what_is_settled_is_gone_and_counted(store: Store) -> None:
     put(store, "a.b", *[b"x"] * 10)
     put(store, "a.c", b"y")
-    assert store.settle("a.b", [1, 2, 3, 7, 99], {5: "no"}) == 5
+    assert store.settle("a.b", [(1, 3), (7, 7), (99, 99)], {5: "no"}) == 5
     assert [record.seq for record in store.fetch("a.b")] == [4, 6, 8, 9, 10]
-    assert store.settle("a.b", [1, 2]) == 0
+    assert store.settle("a.b", [(1, 2)]) == 0
     stats = store.stats()
     assert (stats.ready, stats.quarantined, stats.delivered) == (6, 1, 4)
     assert store.methods() == ["a.b", "a.c"]
@@ -72,7 +73,7 @@ def test_what_is_settled_is_gone_and_counted(store: Store) -> None:
 
 def test_a_number_is_never_given_again(store: Store) -> None:
     put(store, "a.b", b"1", b"2")
-    store.settle("a.b", [1, 2])
+    store.settle("a.b", [(1, 2)])
     store.close()
     again = Store(store.directory)
     assert put(again, "a.b", b"3") == [3]
@@ -194,11 +195,11 @@ def test_the_floor_is_the_least_number_that_may_come_again(tmp_path: Path) -> No
     put(store, "a.b", b"1", b"2", b"3")
     put(store, "a.c", b"4")
     assert store.floor() == 1
-    store.settle("a.b", [1, 3], {2: "no"})
+    store.settle("a.b", [(1, 1), (3, 3)], {2: "no"})
     assert store.floor() == 2, "what is set aside may be replayed"
     store.change(lambda transaction: transaction.purge("quarantined", None))
     assert store.floor() == 4
-    store.settle("a.c", [4])
+    store.settle("a.c", [(4, 4)])
     assert store.floor() == 5
     store.close()
 
@@ -208,7 +209,7 @@ def test_the_floor_is_not_counted_all_the_time(tmp_path: Path) -> None:
     store = Store(tmp_path / "s", monotonic=lambda: float(next(seconds)))
     put(store, "a.b", b"1")
     assert store.floor() == 1
-    store.settle("a.b", [1])
+    store.settle("a.b", [(1, 1)])
     asked = 1
     while store.floor() == 1:
         asked += 1
@@ -242,7 +243,7 @@ def test_changes_are_told(store: Store) -> None:
     unlisten = store.listen(lambda: told.append(1))
     put(store, "a.b", b"1")
     assert told == [1]
-    store.settle("a.b", [99])
+    store.settle("a.b", [(99, 99)])
     assert told == [1], "nothing was changed"
     unlisten()
     put(store, "a.b", b"2")
@@ -280,7 +281,7 @@ def test_processes_share_it_and_its_quota(tmp_path: Path) -> None:
             records = store.fetch("a.b", 0, 50)
             assert store.stats().ready <= 300
             got += [record.body for record in records]
-            store.settle("a.b", [record.seq for record in records])
+            store.settle("a.b", Ranges.of(record.seq for record in records))
         assert [putter.returncode for putter in putters] == [0] * 4
     assert sorted(got) == sorted(b"%d %d" % (name, number) for name in range(4) for number in range(100))
     for name in range(4):
@@ -294,7 +295,7 @@ def test_the_file_is_bounded_by_the_backlog(tmp_path: Path) -> None:
     for _ in range(20):
         put(store, "a.b", *[bytes(200)] * 2000)
         while records := store.fetch("a.b"):
-            store.settle("a.b", [record.seq for record in records])
+            store.settle("a.b", Ranges.of(record.seq for record in records))
         sizes.append(sum(path.stat().st_size for path in store.directory.glob("spool.db*")))
     store.close()
     assert max(sizes) < 8 << 20
@@ -305,7 +306,7 @@ def test_a_large_file_that_is_empty_is_cut_back(tmp_path: Path, monkeypatch: pyt
     store = Store(tmp_path / "s")
     put(store, "a.b", *[bytes(1000)] * 6000)
     put(store, "a.b", b"last")
-    store.settle("a.b", range(1, 6001))
+    store.settle("a.b", [(1, 6000)])
     store.settle("a.b", [])
     assert (tmp_path / "s" / schema.FILE).stat().st_size < 1 << 20
     assert fetched(store, "a.b") == [b"last"]
