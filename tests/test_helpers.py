@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers import async_wait_until, free_port, spawn, wait_until
+from tests.helpers import async_wait_until, free_port, quickest, spawn, wait_until
 
 PROJECT = Path(__file__).parent.parent
 
@@ -91,6 +91,14 @@ def test_waiting_in_vain_says_for_what() -> None:
 def test_waiting_returns_the_first_true_value() -> None:
     values = iter([0, 0, 3])
     assert wait_until(lambda: next(values)) == 3
+
+
+def test_the_quickest_of_a_few_is_what_counts() -> None:
+    times = iter([0.9, 0.4, 0.1])
+    assert quickest(lambda: next(times), 0.5) == 0.4
+    assert quickest(lambda: 0.7, 0.5) == 0.7
+    times = iter([0.9, 0.8, 0.3])
+    assert quickest(lambda: next(times), 0.5, tries=2) == 0.8
 
 
 def test_a_free_port_can_be_bound() -> None:

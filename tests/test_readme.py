@@ -69,6 +69,7 @@ def commands(block: str) -> Iterator[tuple[str, str]]:
         yield command, expected.strip()
 
 
+@pytest.mark.timeout(180)  # sixty programs, 15 s on a machine that has nothing else to do
 def test_every_example_does_what_it_says(shell: Shell) -> None:
     blocks = _BLOCK.findall((PROJECT / "README.md").read_text())
     assert len(blocks) > 5

@@ -3,7 +3,7 @@
 from tests.helpers.needs import needs_netns, needs_program, needs_root, needs_timens
 from tests.helpers.ports import free_port
 from tests.helpers.process import Process, spawn
-from tests.helpers.wait import PATIENCE_S, async_wait_until, wait_until
+from tests.helpers.wait import PATIENCE_S, async_wait_until, quickest, wait_until
 
 __all__ = [
     "PATIENCE_S",
@@ -14,6 +14,7 @@ __all__ = [
     "needs_program",
     "needs_root",
     "needs_timens",
+    "quickest",
     "spawn",
     "wait_until",
 ]

@@ -1,4 +1,4 @@
-"""Waiting for a condition with a deadline, which is the only way a test waits."""
+"""Waiting for a condition with a deadline, which is the only way a test waits; and how quick a thing can be."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-__all__ = ["PATIENCE_S", "async_wait_until", "wait_until"]
+__all__ = ["PATIENCE_S", "async_wait_until", "quickest", "wait_until"]
 
 T = TypeVar("T")
 
@@ -36,6 +36,17 @@ async def async_wait_until(
             raise AssertionError(_sentence(what, deadline_s, value))
         await asyncio.sleep(_POLL_S)
     return value
+
+
+def quickest(measure: Callable[[], float], limit_s: float, tries: int = 5) -> float:
+    """Return the first of a few measurements that is below a limit, or the shortest of all.
+
+    What else the machine does can only make a thing slower: one measurement shows how quick it is.
+    """
+    shortest_s = measure()
+    while shortest_s >= limit_s and (tries := tries - 1):
+        shortest_s = min(shortest_s, measure())
+    return shortest_s
 
 
 def _sentence(what: str, deadline_s: float, value: object) -> str:

@@ -11,7 +11,7 @@ import threading
 import time
 
 from mesh.signals import SignalPipe, StopSignals
-from tests.helpers import spawn
+from tests.helpers import PATIENCE_S, spawn
 
 
 def test_a_signal_that_came_before_the_wait_ends_it_and_its_handler_is_left_as_it_was() -> None:
@@ -19,7 +19,7 @@ def test_a_signal_that_came_before_the_wait_ends_it_and_its_handler_is_left_as_i
     with StopSignals() as signals:
         assert not signals.wait(0.0)
         signal.raise_signal(signal.SIGTERM)
-        assert signals.wait(5.0)
+        assert signals.wait(PATIENCE_S)
     assert signal.getsignal(signal.SIGTERM) is before
 
 
@@ -34,7 +34,7 @@ def test_a_signal_that_the_kernel_gives_to_another_thread_ends_the_wait() -> Non
         with StopSignals() as signals:
             thread = threading.Thread(target=give)
             thread.start()
-            assert signals.wait(5.0)
+            assert signals.wait(PATIENCE_S)
             thread.join()
 
 

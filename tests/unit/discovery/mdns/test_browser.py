@@ -36,7 +36,7 @@ from discovery import (
 from discovery.mdns import browser as module
 from discovery.mdns.oneshot import OneShot
 from discovery.mdns.sieve import Source
-from tests.helpers.wait import wait_until
+from tests.helpers.wait import PATIENCE_S, quickest, wait_until
 
 pytestmark = pytest.mark.network
 LOOPBACK = ["127.0.0.1"]
@@ -351,49 +351,55 @@ def _throw_garbage(raw: Callable[[bytes], None]) -> None:
 
 
 def test_two_hundred_peers_at_once_are_seen_before_one_would_have_probed() -> None:
-    seen_at: dict[str, float] = {}
-    advertisers = [MdnsAdvertiser(LOOPBACK, TYPE) for _ in range(200)]
-    with MdnsBrowser(["lo"], TYPE) as browser:  # by name: a link of its own, so that packets go over the wire
-        browser.start(lambda change: seen_at.update({change.peer.peer_id: time.monotonic()}))
-        with MdnsAdvertiser(LOOPBACK, "_warm._tcp.local.") as warm:
-            warm.start(Peer("warm", "warm", addresses=(Address("127.0.0.1", 1),)))
-            started_at = time.monotonic()
-            for number, advertiser in enumerate(advertisers):
-                advertiser.start(Peer(f"{number:032}", "server", ("echo",), (Address("127.0.0.1", 1),)))
-            wait_until(lambda: len(seen_at) == 200)
-            took_s = time.monotonic() - started_at
-            for advertiser in advertisers:
-                advertiser.stop()
+    def see_all() -> float:
+        seen_at: dict[str, float] = {}
+        advertisers = [MdnsAdvertiser(LOOPBACK, TYPE) for _ in range(200)]
+        with MdnsBrowser(["lo"], TYPE) as browser:  # by name: a link of its own, so that packets go over the wire
+            browser.start(lambda change: seen_at.update({change.peer.peer_id: time.monotonic()}))
+            with MdnsAdvertiser(LOOPBACK, "_warm._tcp.local.") as warm:
+                warm.start(Peer("warm", "warm", addresses=(Address("127.0.0.1", 1),)))
+                started_at = time.monotonic()
+                for number, advertiser in enumerate(advertisers):
+                    advertiser.start(Peer(f"{number:032}", "server", ("echo",), (Address("127.0.0.1", 1),)))
+                wait_until(lambda: len(seen_at) == 200)
+                for advertiser in advertisers:
+                    advertiser.stop()
+        return max(seen_at.values()) - started_at
+
     # 0.1 s on two idle cores. Probing alone takes 0.75 s (RFC 6762 section 8.1).
-    assert took_s < 0.7
+    assert quickest(see_all, 0.7) < 0.7
 
 
 def test_who_is_there_already_is_seen_before_a_multicast_answer_could_come() -> None:
-    first: list[float] = []
-    heard: list[Change] = []
-    with MdnsAdvertiser(LOOPBACK, TYPE) as advertiser, MdnsBrowser(LOOPBACK, TYPE) as witness:
-        witness.start(heard.append)
-        advertiser.start(Peer("p", "one", addresses=(Address("127.0.0.1", 1),)))
-        wait_until(lambda: heard)
-        # It was announced just now, so a multicast answer would wait for a second (RFC 6762 section 6).
-        with MdnsBrowser(["lo"], TYPE) as browser:
-            started_at = time.monotonic()
-            browser.start(lambda change: first.append(time.monotonic()))
-            wait_until(lambda: first)
-    assert first[0] - started_at < 0.5
+    def see() -> float:
+        first: list[float] = []
+        heard: list[Change] = []
+        with MdnsAdvertiser(LOOPBACK, TYPE) as advertiser, MdnsBrowser(LOOPBACK, TYPE) as witness:
+            witness.start(heard.append)
+            advertiser.start(Peer("p", "one", addresses=(Address("127.0.0.1", 1),)))
+            wait_until(lambda: heard)
+            # It was announced just now, so a multicast answer would wait for a second (RFC 6762 section 6).
+            with MdnsBrowser(["lo"], TYPE) as browser:
+                started_at = time.monotonic()
+                browser.start(lambda change: first.append(time.monotonic()))
+                wait_until(lambda: first)
+        return first[0] - started_at
+
+    assert quickest(see, 0.5) < 0.5
 
 
 @pytest.mark.parametrize("kind", ["browser", "advertiser"])
 def test_start_waits_for_nobody(kind: str) -> None:
-    taken: list[float] = []
-    with MdnsAdvertiser(LOOPBACK, TYPE) as advertiser, MdnsBrowser(LOOPBACK, TYPE) as browser:
-        started_at = time.monotonic()
-        if kind == "browser":
-            browser.start(lambda change: None)
-        else:
-            advertiser.start(Peer("p", "one", addresses=(Address("127.0.0.1", 1),)))
-        taken.append(time.monotonic() - started_at)
-    assert taken[0] < 0.25
+    def start() -> float:
+        with MdnsAdvertiser(LOOPBACK, TYPE) as advertiser, MdnsBrowser(LOOPBACK, TYPE) as browser:
+            started_at = time.monotonic()
+            if kind == "browser":
+                browser.start(lambda change: None)
+            else:
+                advertiser.start(Peer("p", "one", addresses=(Address("127.0.0.1", 1),)))
+            return time.monotonic() - started_at
+
+    assert quickest(start, 0.25) < 0.25
 
 
 def test_a_forked_child_opens_a_link_of_its_own() -> None:
@@ -405,7 +411,7 @@ def test_a_forked_child_opens_a_link_of_its_own() -> None:
             with MdnsBrowser(LOOPBACK, TYPE) as own, MdnsAdvertiser(LOOPBACK, TYPE) as advertiser:
                 own.start(seen.append)
                 advertiser.start(Peer("child", "one", addresses=(Address("127.0.0.1", 1),)))
-                give_up_at = time.monotonic() + 5
+                give_up_at = time.monotonic() + PATIENCE_S
                 while not seen and time.monotonic() < give_up_at:
                     time.sleep(0.005)
             os._exit(0 if seen else 1)

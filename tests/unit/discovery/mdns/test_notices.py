@@ -21,7 +21,7 @@ notices = open_notices()
 drain_notices(notices)
 for change in sys.argv[1:]:
     subprocess.run(["ip", *change.split()], check=True)
-    assert select.select([notices], [], [], 5)[0], change
+    assert select.select([notices], [], [], 20)[0], change
     drain_notices(notices)
     assert not select.select([notices], [], [], 0)[0], change
 """

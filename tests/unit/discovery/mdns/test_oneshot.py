@@ -14,7 +14,7 @@ from zeroconf.const import _CLASS_IN, _FLAGS_QR_RESPONSE, _TYPE_PTR
 
 from discovery import choose_interfaces
 from discovery.mdns import oneshot as module
-from tests.helpers.wait import wait_until
+from tests.helpers.wait import PATIENCE_S, wait_until
 
 pytestmark = pytest.mark.network
 
@@ -28,7 +28,7 @@ def test_it_is_asked_twice_for_the_first_may_be_lost(monkeypatch: pytest.MonkeyP
         hearing.bind(("224.0.0.251", 5353))
         group = socket.inet_aton("224.0.0.251") + socket.inet_aton("127.0.0.1")
         hearing.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, group)
-        hearing.settimeout(5)
+        hearing.settimeout(PATIENCE_S)
         question = module.OneShot(zeroconf, "_twice._tcp.local.", lambda work: work())
         asyncio.run(question.ask(choose_interfaces(["127.0.0.1"])))
         askers: list[tuple[str, int]] = []

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from mesh import Client, Server, ServerConfig, Service
-from tests.helpers import free_port, wait_until
+from tests.helpers import PATIENCE_S, free_port, wait_until
 from tests.unit.mesh.cli.conftest import Run
 
 
@@ -24,7 +24,7 @@ class Slow:
         @service.method
         def wait() -> str:
             self.entered.set()
-            self.opened.wait(10.0)
+            self.opened.wait(PATIENCE_S)
             return name
 
         config = ServerConfig(**settings)  # type: ignore[arg-type]
@@ -73,7 +73,7 @@ def test_a_drain_is_waited_for(run: Run, slow: Slow) -> None:
     with Client([endpoint], discover=False) as client:
         caller = threading.Thread(target=client.call, args=("slow.wait",))
         caller.start()
-        slow.entered.wait(5.0)
+        slow.entered.wait(PATIENCE_S)
         code, out, err = run("drain", "slow-1", "--wait", "--timeout", "1", "--server", endpoint)
         assert (code, out) == (4, "slow-1 drains: 1 call left\n")
         assert err.splitlines()[-1] == "mesh: slow-1 still drains: 1 call left; wait on with a longer --timeout"
@@ -89,7 +89,7 @@ def test_a_drain_that_somebody_undoes_is_not_waited_for(run: Run, slow: Slow) ->
     with Client([endpoint], discover=False) as client:
         caller = threading.Thread(target=client.call, args=("slow.wait",))
         caller.start()
-        slow.entered.wait(5.0)
+        slow.entered.wait(PATIENCE_S)
 
         def undo() -> None:
             wait_until(lambda: client.servers()[0].state == "draining")

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import pytest
 
 from mesh.io.desk import Desk
-from tests.helpers import wait_until
+from tests.helpers import PATIENCE_S, wait_until
 
 
 def test_work_is_done_at_once_where_nobody_holds_the_lock() -> None:
@@ -93,6 +93,6 @@ def test_no_work_of_many_threads_is_forgotten_or_done_twice() -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(20.0)
-    wait_until(lambda: len(done) == 16_000, 5.0, "all work to be done")
+        thread.join(PATIENCE_S)
+    wait_until(lambda: len(done) == 16_000, what="all work to be done")
     assert all([n for t, n in done if t == thread] == list(range(2000)) for thread in range(8)), "in order"

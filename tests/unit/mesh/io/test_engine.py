@@ -21,7 +21,7 @@ from mesh.core.events import CallRequested, Tick
 from mesh.core.wire import Call, Hello, Ping, Pong, Record, decode, encode
 from mesh.io.engine import ClientEngine
 from mesh.io.link import ClientLink
-from tests.helpers import wait_until
+from tests.helpers import PATIENCE_S, wait_until
 
 pytestmark = pytest.mark.network
 
@@ -117,7 +117,7 @@ def test_what_gathers_while_the_pipe_is_full_leaves_as_one_message(shell: Shell)
                 messages.append([record.body for record in records if isinstance(record, Call)])  # type: ignore[misc]
             return sum(map(len, messages)) == len(bodies)
 
-        wait_until(all_came, deadline_s=20.0)
+        wait_until(all_came)
     assert [body for message in messages for body in message] == bodies
     assert max(map(len, messages)) > 1
 
@@ -129,12 +129,12 @@ def test_an_answer_of_a_rep_server_that_came_before_a_send_is_not_left_lying(she
         shell.turn()
         server.send(server.recv() + b"!")
         dealer = shell.descriptors[2]
-        assert select.select([dealer], [], [], 5.0)[0] == [dealer]
+        assert select.select([dealer], [], [], PATIENCE_S)[0] == [dealer]
         # The answer is there. A send on the same socket takes the edge of its descriptor, so that nobody is woken.
         shell.call(b"second")
         shell.turn()
         while not first.done:  # it was not there yet after all; then it has to wake us
-            assert select.select([dealer], [], [], 5.0)[0] == [dealer]
+            assert select.select([dealer], [], [], PATIENCE_S)[0] == [dealer]
             shell.turn()
         assert first.body == b"first!"
 
@@ -160,7 +160,7 @@ def test_neither_a_turn_nor_a_call_outlasts_a_flood_of_messages_that_take_long(
     monkeypatch.setattr(ClientLink, "receive", receive)
     assert shell.engine.pump()
     assert shell.core.counters().stray < 10
-    wait_until(lambda: shell.engine.pump() and call.done, 3.0)
+    wait_until(lambda: shell.engine.pump() and call.done)
 
 
 def test_a_flood_of_a_rep_server_ends_no_turn_late(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:

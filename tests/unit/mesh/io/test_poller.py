@@ -10,6 +10,7 @@ import pytest
 
 from mesh.io import poller as module
 from mesh.io.poller import Poller, Wake
+from tests.helpers import PATIENCE_S
 
 
 @pytest.fixture(params=["epoll", "selectors"])
@@ -34,7 +35,7 @@ def test_it_returns_what_is_readable(poller: Poller, wake: Wake) -> None:
     poller.add(wake.descriptor)
     assert poller.wait(0.0) == []
     wake.set()
-    assert poller.wait(5.0) == [wake.descriptor]
+    assert poller.wait(PATIENCE_S) == [wake.descriptor]
     assert poller.wait(None) == [wake.descriptor]
     wake.clear()
     assert poller.wait(0.0) == []
@@ -54,14 +55,14 @@ def test_what_is_paused_wakes_again_after_resume(poller: Poller, wake: Wake) -> 
     poller.pause(wake.descriptor)
     assert poller.wait(0.0) == []
     poller.resume(wake.descriptor)
-    assert poller.wait(5.0) == [wake.descriptor]
+    assert poller.wait(PATIENCE_S) == [wake.descriptor]
 
 
 def test_another_thread_wakes_it(poller: Poller, wake: Wake) -> None:
     poller.add(wake.descriptor)
     thread = threading.Thread(target=wake.set)
     thread.start()
-    assert poller.wait(5.0) == [wake.descriptor]
+    assert poller.wait(PATIENCE_S) == [wake.descriptor]
     thread.join()
 
 

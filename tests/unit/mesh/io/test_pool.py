@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from mesh.io.pool import Pool
-from tests.helpers import wait_until
+from tests.helpers import PATIENCE_S, wait_until
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def _threads() -> int:
 
 
 def test_tasks_run_at_the_same_time_up_to_the_size(pool: Pool) -> None:
-    meeting = threading.Barrier(2, timeout=5.0)
+    meeting = threading.Barrier(2, timeout=PATIENCE_S)
     done: list[int] = []
     for _ in range(4):
         pool.submit(lambda: done.append(meeting.wait()))
@@ -52,12 +52,12 @@ def test_what_waits_is_dropped_when_it_is_closed() -> None:
 
     def first() -> None:
         entered.set()
-        opened.wait(5.0)
+        opened.wait(PATIENCE_S)
         done.append("first")
 
     pool.submit(first)
     pool.submit(lambda: done.append("second"))
-    assert entered.wait(5.0)
+    assert entered.wait(PATIENCE_S)
     pool.close()
     opened.set()
     wait_until(lambda: _threads() == 0)

@@ -80,7 +80,7 @@ def test_a_look_ends_when_it_is_due_whoever_is_silent_and_asks_nobody_twice() ->
     servers = Servers(view(peer_id="silent"), view(peer_id="quick"))
     started = time.monotonic()
     first, second, *_ = looks(servers, {"quick": answer()}, *[{"quick": answer(uptime_s=2.0)}] * 9)
-    assert 10 * _LOOK_S <= time.monotonic() - started < 20 * _LOOK_S
+    assert 10 * _LOOK_S <= time.monotonic() - started < 30.0, "half of what the silent one takes"
     assert Counter(servers.asked) == {"silent": 1, "quick": 10}
     assert list(first.told) == list(second.told) == ["quick"]
     assert second.told["quick"].uptime_s == 2.0

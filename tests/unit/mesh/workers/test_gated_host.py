@@ -18,7 +18,7 @@ from mesh.io.hosts import ThreadHost
 from mesh.workers.gate import Gate
 from mesh.workers.messages import Doubt
 from mesh.workers.worker import GatedRunner
-from tests.helpers import wait_until
+from tests.helpers import PATIENCE_S, wait_until
 from tests.unit.mesh.workers.test_gate import Log
 
 LANES = ["inline", "threaded", "coroutine"]
@@ -46,7 +46,7 @@ class Served:
         known = threading.Event()
         self.host.soon(lambda: self.gate.learn(doubts, time.monotonic()))
         self.host.soon(known.set)
-        assert known.wait(5.0)
+        assert known.wait(PATIENCE_S)
 
 
 def service(release: threading.Event) -> Service:
@@ -67,7 +67,7 @@ def service(release: threading.Event) -> Service:
 
     @s.method
     def hold() -> None:
-        release.wait(10.0)
+        release.wait(PATIENCE_S)
 
     return s
 
