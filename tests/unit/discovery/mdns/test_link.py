@@ -165,6 +165,7 @@ def test_a_change_is_looked_at_as_soon_as_the_system_tells_and_not_before(
 
     monkeypatch.setattr(module, "choose_interfaces", choose)
     monkeypatch.setattr(module, "_LOOK_S", 0.01)
+    monkeypatch.setattr(module, "_LOOK_SOON_S", 0.3)  # within which a busy machine sends five notices, too
     link = module.acquire(["lo"])
     opened = len(looks)
     for _ in range(5):

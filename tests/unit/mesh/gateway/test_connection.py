@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import select
 import socket
 import time
 from typing import Any
@@ -13,7 +14,7 @@ import pytest
 from mesh.gateway.connection import Crowd
 from mesh.gateway.server import bind
 from mesh.gateway.settings import GatewaySettings
-from tests.helpers import wait_until
+from tests.helpers import PATIENCE_S, wait_until
 from tests.helpers.http import ask, connected, say
 from tests.helpers.leaks import open_sockets
 from tests.unit.mesh.gateway.conftest import Open
@@ -121,8 +122,15 @@ def test_a_caller_that_expects_100_is_told_to_go_on(open_gateway: Open) -> None:
         assert connection.recv(1000).startswith(b"HTTP/1.1 413 ")
 
 
+def wait_for_cut(connection: socket.socket, quiet: int) -> None:
+    """Return when the gateway has closed its end, after it has begun to answer; `quiet`: sockets without either."""
+    assert select.select([connection], [], [], PATIENCE_S)[0]
+    wait_until(lambda: len(open_sockets()) <= quiet + 1, what="the cut")
+
+
 def test_who_reads_nothing_is_cut_and_who_reads_slowly_is_not(open_gateway: Open) -> None:
-    port = open_gateway(write_timeout_s=0.2)
+    port = open_gateway(write_timeout_s=0.5)
+    quiet = len(open_sockets())
     asked = (
         b"POST /v1/call/work/much HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: 8\r\n\r\n20000000"
     )
@@ -131,13 +139,11 @@ def test_who_reads_nothing_is_cut_and_who_reads_slowly_is_not(open_gateway: Open
         read = 0
         while piece := connection.recv(1 << 17):
             read += len(piece)
-            time.sleep(0.004)
+            time.sleep(0.005)  # so that all of it takes longer than that
     assert read > 20_000_000
     with connected(port) as connection:
         connection.sendall(asked)
-        ask(port, "/healthz")  # the gateway has met the other one by now
-        before = len(open_sockets())
-        wait_until(lambda: len(open_sockets()) < before, 10.0, "the cut")
+        wait_for_cut(connection, quiet)
 
 
 def test_larger_bodies_have_one_room_and_give_it_back(open_gateway: Open) -> None:
@@ -157,7 +163,7 @@ def test_readers_of_events_are_bounded(open_gateway: Open) -> None:
         connection.sendall(b"GET /v1/events HTTP/1.1\r\nhost: localhost\r\n\r\n")
         wait_until(lambda: b"what happens" in connection.recv(4096))
         assert ask(port, "/v1/events").status == 503
-    wait_until(lambda: _opens(port), 5.0, "room for another reader")
+    wait_until(lambda: _opens(port), what="room for another reader")
 
 
 def _opens(port: int) -> bool:
@@ -224,13 +230,12 @@ def test_where_all_are_busy_newcomers_are_told_to_come_again() -> None:
 def test_who_is_cut_with_several_requests_open_is_no_fault(
     open_gateway: Open, caplog: pytest.LogCaptureFixture
 ) -> None:
-    port = open_gateway(write_timeout_s=0.2)
+    port = open_gateway(write_timeout_s=0.5)
+    quiet = len(open_sockets())
     asked = b"POST /v1/call/work/much HTTP/1.1\r\nhost: localhost\r\ncontent-length: 8\r\n\r\n20000000"
     with connected(port) as connection:
         connection.sendall(asked * 3)
-        ask(port, "/healthz")  # the gateway has met the other one by now
-        before = len(open_sockets())
-        wait_until(lambda: len(open_sockets()) < before, 10.0, "the cut")
+        wait_for_cut(connection, quiet)
     assert ask(port, "/healthz").status == 200
     assert caplog.records == []
 

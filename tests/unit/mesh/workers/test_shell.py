@@ -21,6 +21,7 @@ from mesh.workers import survey as surveys
 from mesh.workers.actions import Finish, Say
 from mesh.workers.policy import WorkerPolicy
 from mesh.workers.shell import Supervisor
+from tests.helpers import PATIENCE_S
 from tests.unit.mesh.metrics.test_server import FIGURES
 from tests.unit.mesh.workers.test_child import SETUP
 
@@ -110,7 +111,7 @@ def test_lines_that_a_worker_writes_have_its_name() -> None:
 @pytest.mark.parametrize("serves", [True, False])
 def test_a_service_manager_gets_signs_of_life_while_a_worker_serves(tmp_path: Path, serves: bool) -> None:
     path = str(tmp_path / "notify")
-    beats = "\nfor _ in range(10):\n    say('Beat', memory=0, calls=0); time.sleep(0.05)\nsys.exit(1)"
+    beats = "\nfor _ in range(20):\n    say('Beat', memory=0, calls=0); time.sleep(0.05)\nsys.exit(1)"
     program = WORKER + (SERVES + beats if serves else "time.sleep(60)")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as hearing:
         hearing.bind(path)
@@ -173,7 +174,10 @@ line.readline()
 @pytest.mark.parametrize(
     ("then", "names"), [(FIGURES_TOLD, ["calc-1"]), ("line.readline()\nsys.exit(1)", [])], ids=["answers", "dies"]
 )
-def test_a_thread_is_told_how_the_workers_do_and_waits_for_none_that_died(then: str, names: list[str]) -> None:
+def test_a_thread_is_told_how_the_workers_do_and_waits_for_none_that_died(
+    then: str, names: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(surveys, "_ANSWER_S", PATIENCE_S)
     asking = Asking()
     notifier = Notifier({})
     asking.supervisor = Supervisor(
@@ -184,5 +188,5 @@ def test_a_thread_is_told_how_the_workers_do_and_waits_for_none_that_died(then: 
     notifier.close()
     figures, silent = asking.answer
     assert ([told.name for told in figures], silent) == (names, [])
-    assert asking.took_s < surveys._ANSWER_S
+    assert asking.took_s < PATIENCE_S
     assert asking.supervisor.events()["serving"] >= 1

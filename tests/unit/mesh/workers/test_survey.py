@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import threading
 from collections.abc import Iterator
 
@@ -11,7 +12,7 @@ import pytest
 from mesh.core.figures import ServerFigures
 from mesh.workers import survey as surveys
 from mesh.workers.survey import Survey
-from tests.helpers import wait_until
+from tests.helpers import PATIENCE_S
 from tests.unit.mesh.metrics.test_server import FIGURES
 
 
@@ -30,7 +31,7 @@ class Asker:
         self.names, self.silent = [told.name for told in figures], silent
 
     def told(self) -> tuple[list[str], list[str]]:
-        self._thread.join(10.0)
+        self._thread.join(PATIENCE_S)
         assert not self._thread.is_alive()
         return self.names, self.silent
 
@@ -48,8 +49,7 @@ def survey() -> Iterator[Survey]:
 
 def begun(survey: Survey, workers: dict[int, str]) -> int:
     """Wait until somebody asks, as the supervisor does, and have the workers answer."""
-    before = survey._number
-    wait_until(lambda: survey._number > before or survey._missing is None)
+    assert select.select([survey.descriptor], [], [], PATIENCE_S)[0]
     return survey.begin(workers)
 
 
@@ -70,14 +70,14 @@ def test_who_died_is_not_waited_for(survey: Survey) -> None:
 
 
 def test_who_does_not_answer_in_time_is_named(survey: Survey, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(surveys, "_ANSWER_S", 0.05)
+    monkeypatch.setattr(surveys, "_ANSWER_S", 0.3)
     asker = Asker(survey)
     begun(survey, {1: "w-1"})
     assert asker.told() == ([], ["w-1"])
 
 
 def test_an_answer_to_an_earlier_question_does_not_count(survey: Survey, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(surveys, "_ANSWER_S", 0.05)
+    monkeypatch.setattr(surveys, "_ANSWER_S", 0.3)
     first = Asker(survey)
     number = begun(survey, {1: "w-1"})
     first.told()
