@@ -1,12 +1,14 @@
-"""A heap of deadlines with lazy cancellation.
+"""Deadlines of many items in two generations, with lazy cancellation.
 
-Most deadlines never pass: the answer comes first. So a cancelled entry stays in the heap and is counted; when more
-than half of the heap is stale, it is rebuilt without them, which costs less per entry than taking each one out.
+Most deadlines never pass: the answer comes first. So a new one lies in a dict, from which it is taken without a trace,
+and only one that lasts gets into the heap. There a cancelled entry stays and is counted; when more than half of the
+heap is stale, it is rebuilt without them, which costs less per entry than taking each one out.
 """
 
 from __future__ import annotations
 
 import heapq
+from collections.abc import Iterator
 from typing import Generic, Protocol, TypeVar
 
 __all__ = ["NEVER", "Timed", "Timers"]
@@ -23,57 +25,82 @@ class Timed(Protocol):
 
 
 T = TypeVar("T", bound=Timed)
+_YOUNG_MAX = 128
+"""The least of the new deadlines is looked for among all of them: 1 us for so many."""
 _REBUILD_MIN = 512
 
 
 class Timers(Generic[T]):
     """The deadlines of many items, one each."""
 
-    __slots__ = ("_heap", "_sequence", "_stale")
+    __slots__ = ("_heap", "_sequence", "_stale", "_young")
 
     def __init__(self) -> None:
+        self._young: dict[T, float] = {}
+        """New deadlines, in the order in which they were set."""
         self._heap: list[tuple[float, int, T]] = []
         self._sequence = 0
         self._stale = 0
 
     def __len__(self) -> int:
-        return len(self._heap)
+        """Return how many entries are kept, with those that are stale."""
+        return len(self._young) + len(self._heap)
+
+    def __iter__(self) -> Iterator[T]:
+        """Yield every item that has a deadline."""
+        lasting = (item for when, _, item in self._heap if item.timer_at == when)
+        return iter(dict.fromkeys((*self._young, *lasting)))  # a deadline that was taken back may be in both
 
     def set(self, item: T, when: float) -> None:
         """Let `item` come out of `due` at `when` (absolute seconds) and at no other time."""
         if item.timer_at != NEVER:
             if item.timer_at == when:
                 return
-            self._stale += 1
+            self.clear(item)
         item.timer_at = when
-        self._sequence += 1
-        heapq.heappush(self._heap, (when, self._sequence, item))
+        young = self._young
+        young[item] = when
+        if len(young) > _YOUNG_MAX:
+            self._age()
 
     def clear(self, item: T) -> None:
         """Forget the deadline of `item`."""
         if item.timer_at == NEVER:
             return
         item.timer_at = NEVER
-        self._stale += 1
-        if self._stale > _REBUILD_MIN and self._stale * 2 > len(self._heap):
-            self._heap = [entry for entry in self._heap if entry[2].timer_at == entry[0]]
-            heapq.heapify(self._heap)
-            self._stale = 0
+        if self._young.pop(item, None) is None:
+            self._stale += 1
+            if self._stale > _REBUILD_MIN and self._stale * 2 > len(self._heap):
+                self._heap = [entry for entry in self._heap if entry[2].timer_at == entry[0]]
+                heapq.heapify(self._heap)
+                self._stale = 0
+
+    def _age(self) -> None:
+        """Move the new deadlines into the heap."""
+        heap, sequence = self._heap, self._sequence
+        for item, when in self._young.items():
+            sequence += 1
+            heapq.heappush(heap, (when, sequence, item))
+        self._sequence = sequence
+        self._young.clear()
 
     def deadline(self) -> float | None:
         """Return the earliest deadline, None if there is none. O(1), but for cleared items that it takes away."""
         heap = self._heap
+        first = min(self._young.values()) if self._young else None
         while heap:
             when, _, item = heap[0]
             if item.timer_at == when:
-                return when
+                return when if first is None or when < first else first
             heapq.heappop(heap)
             self._stale -= 1
-        return None
+        return first
 
     def due(self, now: float) -> T | None:
         """Take out and return one item whose time has come, or None."""
         heap = self._heap
+        if self._young and min(self._young.values()) <= now:
+            self._age()
         while heap and heap[0][0] <= now:
             when, _, item = heapq.heappop(heap)
             if item.timer_at == when:

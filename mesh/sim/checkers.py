@@ -211,15 +211,15 @@ def leftovers(world: World) -> list[str]:
 
 def _left_in_client(client: SimClient) -> dict[str, int]:
     core = client.core
-    calls, heap = core._dispatcher, core._timers._heap
-    live = [item for when, _, item in heap if item.timer_at == when]
+    calls, timers = core._dispatcher, core._timers
+    live = list(timers)
     return {
         "open calls": len(calls.open),
         "queues": len(calls._queues),
         "calls in flight": sum(len(conn.inflight) for conn in core._links.conns.values()),
         "unsent records": client.unsent(),
         "deadlines of calls": sum(isinstance(item, PendingCall) for item in live),
-        "deadlines that were cleared": max(0, len(heap) - 2 * len(live) - _STALE_TIMERS_MAX),
+        "deadlines that were cleared": max(0, len(timers) - 2 * len(live) - _STALE_TIMERS_MAX),
         "profiles too many": max(0, len(calls._profiles) - _PROFILES_MAX),
     }
 

@@ -1,4 +1,4 @@
-"""Deadlines in a heap."""
+"""Deadlines: the new ones, and those that last."""
 
 from __future__ import annotations
 
@@ -85,3 +85,29 @@ def test_cancelled_deadlines_do_not_pile_up() -> None:
         timers.clear(item)
     assert len(timers) < 2_000
     assert due(timers, 2e9) == [lasting]
+
+
+def test_a_deadline_that_is_cleared_while_it_is_new_leaves_nothing() -> None:
+    timers: Timers[Item] = Timers()
+    for number in range(1000):
+        item = Item()
+        timers.set(item, 1000.0 - number)
+        assert timers.deadline() == 1000.0 - number
+        timers.clear(item)
+        assert len(timers) == 0, "what it belonged to, such as a body, would be kept for as long"
+        assert timers.deadline() is None
+
+
+def test_new_and_lasting_deadlines_come_out_in_one_order() -> None:
+    timers: Timers[Item] = Timers()
+    items = [Item() for _ in range(1000)]
+    whens = [float(number * 7919 % 997) for number in range(1000)]
+    for item, when in zip(items, whens, strict=True):
+        timers.set(item, when)
+    timers.set(items[3], 0.5)
+    whens[3] = 0.5
+    expected = sorted(range(1000), key=lambda number: whens[number])
+    for number in expected:
+        assert timers.deadline() == whens[number]
+        assert timers.due(whens[number]) is items[number]
+    assert timers.deadline() is None
