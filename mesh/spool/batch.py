@@ -11,7 +11,7 @@ from typing import Annotated
 import msgspec
 
 from mesh.errors import RemoteProtocolError
-from mesh.spool.record import SpoolRecord
+from mesh.spool.record import SpoolRecord, unpack_all
 
 __all__ = ["Receipt", "pack_batch", "pack_receipt", "unpack_batch", "unpack_receipt"]
 
@@ -27,7 +27,8 @@ _Seq = Annotated[int, msgspec.Meta(ge=0, le=SEQ_MAX)]
 class _Batch(msgspec.Struct, array_like=True, frozen=True, tag="spool/1"):
     """The body of a call."""
 
-    records: list[bytes]
+    bundles: list[bytes]
+    """One record or several, back to back, in each."""
     floors: list[tuple[bytes, _Seq]] = []
     """For producers: no record with a smaller number is on its way or will ever be sent again."""
 
@@ -50,7 +51,7 @@ _receipts = msgspec.msgpack.Decoder(Receipt)
 
 
 def pack_batch(packed: Sequence[bytes], floors: Mapping[bytes, int]) -> bytes:
-    """Return the body of a call with these packed records."""
+    """Return the body of a call with these packed records, each alone or several back to back."""
     return _encoder.encode(_Batch(list(packed), list(floors.items())))
 
 
@@ -64,19 +65,19 @@ def unpack_batch(body: bytes, method: str) -> tuple[list[SpoolRecord], dict[byte
         batch = _batches.decode(body)
     except _UNREADABLE as error:
         raise ValueError(f"{method} takes batches of records from a spool, and this is none: {error}") from None
-    if not batch.records:
-        raise ValueError(f"{method} takes batches of records from a spool, and this one is empty")
     records: list[SpoolRecord] = []
-    for position, packed in enumerate(batch.records):
-        try:
-            record = SpoolRecord.unpack(packed)
-        except ValueError as error:
-            raise ValueError(f"record {position} of the batch is damaged: {error}") from None
-        if record.method != method:
-            raise ValueError(f"record {position} of the batch is for {record.method}, not for {method}")
-        if record.seq > SEQ_MAX:
-            raise ValueError(f"record {position} of the batch has the number {record.seq}, more than {SEQ_MAX}")
-        records.append(record)
+    try:
+        for packed in batch.bundles:
+            for record in unpack_all(packed):
+                if record.method != method:
+                    raise ValueError(f"it is for {record.method}, not for {method}")
+                if record.seq > SEQ_MAX:
+                    raise ValueError(f"it has the number {record.seq}, more than {SEQ_MAX}")
+                records.append(record)
+    except ValueError as error:
+        raise ValueError(f"record {len(records)} of the batch cannot be taken: {error}") from None
+    if not records:
+        raise ValueError(f"{method} takes batches of records from a spool, and this one is empty")
     return records, dict(batch.floors)
 
 

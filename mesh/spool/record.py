@@ -20,11 +20,11 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import msgspec
 
-__all__ = ["HEAD_OCTETS", "MAGIC", "SpoolRecord", "SpoolStats", "pack_all", "producer_of", "stream_of"]
+__all__ = ["HEAD_OCTETS", "MAGIC", "SpoolRecord", "SpoolStats", "pack_all", "producer_of", "stream_of", "unpack_all"]
 
 MAGIC = b"spR1"
 """How every record begins."""
@@ -65,23 +65,37 @@ class SpoolRecord(msgspec.Struct, frozen=True, gc=False):
     @classmethod
     def unpack(cls, packed: bytes) -> SpoolRecord:
         """Return the record that is kept like this. Raises ValueError: it is none, or no more what it was."""
-        if len(packed) < HEAD_OCTETS:
-            raise ValueError(f"it has {len(packed)} octets, fewer than any record")
-        magic, checksum, octets, producer, seq, at, method, stream = _HEAD.unpack_from(packed)
-        if magic != MAGIC or octets != len(packed):
+        records = list(unpack_all(packed))
+        if len(records) != 1:
+            raise ValueError(f"it does not look like a record, but like {len(records)}")
+        return records[0]
+
+
+def unpack_all(packed: bytes) -> Iterator[SpoolRecord]:
+    """Yield records that lie back to back. Raises ValueError: the next is none, or no more what it was."""
+    view, octets_all = memoryview(packed), len(packed)
+    at = names_octets = 0
+    producer = names = b""
+    method = stream = ""
+    while at < octets_all:
+        body_at = at + HEAD_OCTETS
+        if body_at > octets_all:
+            raise ValueError(f"it has {octets_all - at} octets, fewer than any record")
+        magic, checksum, octets, by, seq, put_at, method_octets, stream_octets = _HEAD.unpack_from(packed, at)
+        end = at + octets
+        names_at, body_at = body_at, body_at + method_octets + stream_octets
+        if magic != MAGIC or not body_at <= end <= octets_all:
             raise ValueError("it does not look like a record")
-        if zlib.crc32(packed[_COVERED_AT:]) != checksum:
+        if zlib.crc32(view[at + _COVERED_AT : end]) != checksum:
             raise ValueError("its checksum is wrong")
-        stream_at = HEAD_OCTETS + method
-        body_at = stream_at + stream
-        return cls(
-            producer,
-            seq,
-            packed[HEAD_OCTETS:stream_at].decode(),
-            packed[stream_at:body_at].decode(),
-            at,
-            packed[body_at:],
-        )
+        # Records that come together share nearly always what names them: one object each for all.
+        if by != producer:
+            producer = by
+        if method_octets != names_octets or packed[names_at:body_at] != names:
+            names, names_octets = packed[names_at:body_at], method_octets
+            method, stream = names[:method_octets].decode(), names[method_octets:].decode()
+        yield SpoolRecord(producer, seq, method, stream, put_at, packed[body_at:end])
+        at = end
 
 
 def pack_all(

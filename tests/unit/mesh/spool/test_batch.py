@@ -17,8 +17,30 @@ def test_a_batch_comes_as_it_was_sent() -> None:
     assert unpack_batch(body, "warehouse.ingest") == (records, {PRODUCER: 7})
 
 
+def test_records_come_alone_or_several_back_to_back() -> None:
+    other = b"another one, 16o"
+    records = [
+        record(1),
+        record(2, b"\x00\xff", "a"),
+        record(3, stream="ab"),
+        record(9, b"x" * 100_000, "ab", other),
+        record(4, stream="a"),
+    ]
+    one, two, *others = [one.pack() for one in records]
+    body = pack_batch([one, two + b"".join(others[:2]), others[2]], {})
+    assert unpack_batch(body, "warehouse.ingest") == (records, {})
+
+
+@pytest.mark.parametrize("cut", [1, 20, 48, 55])
+def test_records_back_to_back_end_where_the_last_one_ends(cut: int) -> None:
+    several = b"".join(record(seq).pack() for seq in (1, 2, 3))
+    for damaged in (several[:-cut], several + record(4).pack()[:cut], several + bytes(cut)):
+        with pytest.raises(ValueError, match=r"record [23] of the batch cannot be taken: it (has|does not look like)"):
+            unpack_batch(pack_batch([damaged], {}), "warehouse.ingest")
+
+
 def test_a_flipped_bit_is_seen_wherever_it_is() -> None:
-    sent = pack_batch([record(1).pack()], {})
+    sent = pack_batch([record(1).pack() + record(2).pack()], {})
     for bit in range(8 * len(sent)):
         octets = bytearray(sent)
         octets[bit // 8] ^= 1 << bit % 8
@@ -28,7 +50,9 @@ def test_a_flipped_bit_is_seen_wherever_it_is() -> None:
 
 def test_a_record_for_another_method_is_not_taken() -> None:
     body = pack_batch([record(1).pack(), record(2, method="other.ingest").pack()], {})
-    with pytest.raises(ValueError, match=r"record 1 of the batch is for other\.ingest, not for warehouse\.ingest"):
+    with pytest.raises(
+        ValueError, match=r"record 1 of the batch .* it is for other\.ingest, not for warehouse\.ingest"
+    ):
         unpack_batch(body, "warehouse.ingest")
 
 
@@ -37,9 +61,10 @@ def test_a_number_that_sqlite_has_no_room_for_is_not_taken() -> None:
         unpack_batch(pack_batch([record(2**63).pack()], {}), "warehouse.ingest")
 
 
-def test_a_batch_of_nothing_is_not_taken() -> None:
+@pytest.mark.parametrize("bundles", [[], [b""]])
+def test_a_batch_of_nothing_is_not_taken(bundles: list[bytes]) -> None:
     with pytest.raises(ValueError, match="this one is empty"):
-        unpack_batch(pack_batch([], {}), "warehouse.ingest")
+        unpack_batch(pack_batch(bundles, {}), "warehouse.ingest")
 
 
 @given(st.binary(max_size=60))

@@ -31,7 +31,7 @@ def test_what_was_packed_is_unpacked(record: SpoolRecord) -> None:
 def test_any_changed_bit_is_noticed(record: SpoolRecord, data: st.DataObject) -> None:
     packed = bytearray(record.pack())
     packed[data.draw(st.integers(0, len(packed) - 1))] ^= 1 << data.draw(st.integers(0, 7))
-    with pytest.raises(ValueError, match=r"checksum|look like"):
+    with pytest.raises(ValueError, match=r"checksum|look like|fewer than any record"):
         SpoolRecord.unpack(bytes(packed))
 
 
@@ -47,6 +47,12 @@ def test_the_checksum_covers_everything_behind_it() -> None:
     assert packed.startswith(MAGIC)
     assert len(packed) == HEAD_OCTETS + len("a.bsbody")
     assert record.checksum == zlib.crc32(packed[8:])
+
+
+def test_two_records_are_not_one() -> None:
+    packed = pack_all(b"p" * 16, 5, "a.b", "", 2.0, [b"one", b"two"])
+    with pytest.raises(ValueError, match="does not look like a record, but like 2"):
+        SpoolRecord.unpack(b"".join(packed))
 
 
 def test_records_that_are_packed_together_have_consecutive_numbers() -> None:

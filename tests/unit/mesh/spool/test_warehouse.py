@@ -13,7 +13,7 @@ import pytest
 
 from mesh import RemoteError, SpoolError, Status
 from mesh.spool.warehouse import Warehouse
-from tests.helpers.spools import record, send
+from tests.helpers.spools import PRODUCER, record, send
 
 
 def lines(path: Path) -> list[dict[str, Any]]:
@@ -33,6 +33,17 @@ def test_each_record_is_a_row(tmp_path: Path) -> None:
     assert [row[:3] for row in rows] == [(seq, "s", 1000.0 + seq) for seq in range(1, 5)]
     assert [row[3] for row in rows] == ['{"a": 1}', b"\xff\x00", b"a\x00b", "grün"]
     assert [row[4] for row in rows] == bodies
+
+
+def test_each_record_of_a_long_batch_is_a_row_of_its_own(tmp_path: Path) -> None:
+    path, other = tmp_path / "w.db", b"another one, 16o"
+    records = [record(seq, stream=f"s{seq % 3}", producer=other if seq > 210 else PRODUCER) for seq in range(1, 250)]
+    with Warehouse.in_table(path) as warehouse:
+        send(warehouse.inbox, records)
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        rows = db.execute("SELECT producer, seq, stream, at, body FROM records ORDER BY id").fetchall()
+        assert db.execute("SELECT count(DISTINCT received) FROM records").fetchone() == (1,)
+    assert rows == [(one.producer, one.seq, one.stream, one.at, one.body.decode()) for one in records]
 
 
 def test_a_table_of_other_columns_says_so(tmp_path: Path) -> None:
