@@ -40,8 +40,9 @@ if TYPE_CHECKING:
     from mesh.spool.aio import AsyncSpool
     from mesh.spool.inbox import Inbox
     from mesh.spool.record import SpoolRecord, SpoolStats
-    from mesh.spool.store import SpoolEntry, SpoolReport
+    from mesh.spool.store import SpoolReport
     from mesh.spool.sync import Spool
+    from mesh.spool.view import SpoolEntry
     from mesh.sync import Client, Server, ServiceProxy
 
 __all__ = [
@@ -97,7 +98,7 @@ if not TYPE_CHECKING:  # a type checker that sees it takes any name for one of o
         """Import what is not here yet when it is first used; what needs others is looked at after them."""
         if name in __all__:
             homes = "errors config environment core.view core.client request reply sync service aio"
-            spool = "spool.record spool.store spool.sync spool.aio spool.inbox"
+            spool = "spool.record spool.view spool.store spool.sync spool.aio spool.inbox"
             for module in (import_module(f"mesh.{home}") for home in f"{homes} {spool}".split()):
                 if name in module.__all__:
                     globals()[name] = value = getattr(module, name)

@@ -66,12 +66,10 @@ LAYERS = (
     ),
     *(
         Layer(f"mesh.spool.{name}", ("msgspec", "mesh.errors", "mesh.spool.*"), pure=True)
-        for name in ["record", "counters", "quota", "wal", "ranges", "batch", "recent"]
+        for name in ["record", "bundle", "counters", "quota", "wal", "ranges", "batch", "recent"]
     ),
-    *(
-        Layer(f"mesh.spool.{name}", ("msgspec", "mesh.core.backoff", "mesh.spool.letters"), pure=True)
-        for name in ["letters", "courier"]
-    ),
+    Layer("mesh.spool.letters", ("msgspec", "mesh.spool.bundle"), pure=True),
+    Layer("mesh.spool.courier", ("mesh.core.backoff", "mesh.spool.letters", "mesh.spool.ranges"), pure=True),
     *(
         Layer(f"mesh.spool.listen.{name}", ("msgspec", "mesh.errors", "mesh.spool.listen.*"), pure=True)
         for name in ["accounting", "entry", "framing", "syslog", "window"]

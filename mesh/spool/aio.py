@@ -14,8 +14,9 @@ from mesh.errors import SpoolFull
 from mesh.spool.opening import Settings, opened, unopened
 from mesh.spool.quota import WhenFull
 from mesh.spool.record import SpoolStats
-from mesh.spool.store import SpoolEntry, SpoolReport, Store
-from mesh.spool.transaction import State
+from mesh.spool.schema import State
+from mesh.spool.store import SpoolReport, Store
+from mesh.spool.view import SpoolEntry
 from mesh.spool.waiting import AsyncChanges
 
 if TYPE_CHECKING:

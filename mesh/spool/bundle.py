@@ -8,15 +8,32 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Iterator
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from itertools import accumulate
 
 from mesh.spool.record import HEAD_OCTETS, MAGIC
 
-__all__ = ["are_whole", "pieces", "walk"]
+__all__ = ["RECORDS_MAX", "are_whole", "ends_of", "pieces", "portions", "split"]
+
+RECORDS_MAX = 1000
+"""Records of one bundle."""
+OCTETS_MAX = 1 << 18
+"""Octets of one bundle, unless its only record has more."""
 
 _START = struct.Struct("!4sII16sQ")
 """How a record begins: letters, checksum, octets, producer, number."""
 _COVERED_AT = 8
+
+
+def portions(octets: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Yield where each bundle begins and ends, given how many octets each of the records has."""
+    ends = list(accumulate(octets))
+    begin = before = 0
+    while begin < len(ends):
+        end = min(begin + RECORDS_MAX, max(begin + 1, bisect_right(ends, before + OCTETS_MAX)))
+        yield begin, end
+        begin, before = end, ends[end - 1]
 
 
 def are_whole(packed: bytes, seq: int, records: int) -> bool:
@@ -32,13 +49,19 @@ def are_whole(packed: bytes, seq: int, records: int) -> bool:
     return at == len(packed)
 
 
-def walk(packed: bytes) -> list[int]:
-    """Return where each record of a bundle begins that is whole."""
-    begins, at = [], 0
+def ends_of(packed: bytes) -> list[int]:
+    """Return where each record of a bundle ends that is whole."""
+    ends, at = [], 0
     while at < len(packed):
-        begins.append(at)
         at += int.from_bytes(packed[at + 8 : at + 12], "big")
-    return begins
+        ends.append(at)
+    return ends
+
+
+def split(packed: bytes) -> list[bytes]:
+    """Return the records of a bundle that is whole, one by one as they are kept."""
+    ends = ends_of(packed)
+    return [packed[at:end] for at, end in zip([0, *ends], ends, strict=False)]
 
 
 def pieces(packed: bytes, seq: int, records: int) -> list[bytes]:
@@ -46,12 +69,11 @@ def pieces(packed: bytes, seq: int, records: int) -> list[bytes]:
 
     What is no whole record stands at the place of those that are missing, all of it at that of the first one.
 
-    Raises ValueError: one has a number that it cannot have, or there is more than these.
+    Raises ValueError: one has a number that it cannot have, or there are more than these, or fewer.
     """
-    if not are_whole(packed, seq, records):
-        return list(_search(packed, seq, records))
-    begins = walk(packed)
-    return [packed[at:end] for at, end in zip(begins, [*begins[1:], len(packed)], strict=True)]
+    if are_whole(packed, seq, records):
+        return split(packed)
+    return list(_search(packed, seq, records))
 
 
 def _search(packed: bytes, seq: int, records: int) -> Iterator[bytes]:
@@ -78,8 +100,9 @@ def _search(packed: bytes, seq: int, records: int) -> Iterator[bytes]:
 
 
 def _lost(octets: bytes, records: int) -> Iterator[bytes]:
+    """Yield what is left of so many records. Raises ValueError: that cannot be."""
+    if bool(octets) != bool(records) or records > max(1, len(octets) // HEAD_OCTETS):
+        raise ValueError(f"{len(octets)} octets are where {records} damaged records should be")
     if records:
         yield octets
         yield from (b"" for _ in range(records - 1))
-    elif octets:
-        raise ValueError(f"{len(octets)} octets are between its records")

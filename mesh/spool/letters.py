@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from mesh.spool.bundle import walk
+from mesh.spool.bundle import ends_of
 
 __all__ = [
     "Action",
@@ -48,7 +48,7 @@ class Letter(msgspec.Struct, frozen=True, gc=False):
         """Return those of its records that have these places, both included."""
         if first <= self.row and self.last <= last:
             return self
-        ends = [*walk(self.packed), len(self.packed)]
+        ends = [0, *ends_of(self.packed)]
         octets = self.packed[ends[first - self.row] : ends[last - self.row + 1]]
         return Letter(first, self.stream, octets, last - first + 1)
 

@@ -60,7 +60,7 @@ class SpoolRecord(msgspec.Struct, frozen=True, gc=False):
 
     def pack(self) -> bytes:
         """Return it as it is kept."""
-        return pack_all(self.producer, self.seq, self.method, self.stream, self.at, (self.body,))[0]
+        return pack_all(self.producer, self.seq, self.method, self.stream, self.at, (self.body,))
 
     @classmethod
     def unpack(cls, packed: bytes) -> SpoolRecord:
@@ -98,17 +98,15 @@ def unpack_all(packed: bytes) -> Iterator[SpoolRecord]:
         at = end
 
 
-def pack_all(
-    producer: bytes, first_seq: int, method: str, stream: str, at: float, bodies: Iterable[bytes]
-) -> list[bytes]:
-    """Return records with consecutive numbers as they are kept."""
+def pack_all(producer: bytes, first_seq: int, method: str, stream: str, at: float, bodies: Iterable[bytes]) -> bytes:
+    """Return records with consecutive numbers as they are kept, back to back."""
     names = method.encode() + stream.encode()
     method_octets, stream_octets = len(method.encode()), len(stream.encode())
     octets, packed = HEAD_OCTETS + len(names), []
     for seq, body in enumerate(bodies, first_seq):
         rest = _COVERED.pack(octets + len(body), producer, seq, at, method_octets, stream_octets) + names + body
         packed.append(_UNCOVERED.pack(MAGIC, zlib.crc32(rest)) + rest)
-    return packed
+    return b"".join(packed)
 
 
 def producer_of(packed: bytes) -> bytes:

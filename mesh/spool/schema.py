@@ -1,8 +1,9 @@
 """The file: how it is made, opened and recognised, and what SQLite's complaints mean.
 
-Two tables hold records, each as one run of octets that stands for itself (see `mesh.spool.record`). Their key is the
-queue's number times 2^48 plus the record's own, so that the records of one method lie side by side in the order in
-which they were put, without an index beside them.
+Two tables hold records: those that wait in bundles (see `mesh.spool.bundle`), one row for all that were put together,
+with their number before them so that they can be counted without being read; and those in quarantine one by one. The
+key is the queue's number times 2^48 plus that of the first record, so that the records of one method lie side by side
+in the order in which they were put, without an index beside them.
 """
 
 from __future__ import annotations
@@ -10,22 +11,29 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Literal
 
 from mesh.errors import SpoolCorrupt, SpoolError
 from mesh.spool.counters import Counters
 
 __all__ = [
+    "EVERY_KEY",
     "FILE",
     "PAGE_OCTETS",
+    "REACHING",
     "SALVAGED",
     "SEQ_BITS",
+    "SEQ_MASK",
+    "TABLES",
+    "State",
     "check_counters",
     "connect",
     "create",
     "create_in",
     "explain",
+    "keys_of",
     "read_counters",
     "snapshot",
     "sync_directory",
@@ -36,15 +44,23 @@ FILE = "spool.db"
 """The file's name in its directory."""
 SALVAGED = "salvaged.db"
 """The name of a new file that is complete, and is to be put in the place of a damaged one."""
-VERSION = 1
+VERSION = 2
 SEQ_BITS = 48
+SEQ_MASK = (1 << SEQ_BITS) - 1
+EVERY_KEY = (0, 1 << 62)
+"""The least and the greatest key that any record may have."""
+State = Literal["ready", "quarantined"]
+TABLES: Mapping[State, str] = {"ready": "ready", "quarantined": "quarantine"}
 _APPLICATION_ID = 0x73705231
 _SCHEMA = (
     "CREATE TABLE counters(id INTEGER PRIMARY KEY, row BLOB NOT NULL)",
     "CREATE TABLE queues(id INTEGER PRIMARY KEY, method TEXT NOT NULL)",
-    "CREATE TABLE ready(key INTEGER PRIMARY KEY, row BLOB NOT NULL)",
+    "CREATE TABLE ready(key INTEGER PRIMARY KEY, records INTEGER NOT NULL, row BLOB NOT NULL)",
     "CREATE TABLE quarantine(key INTEGER PRIMARY KEY, row BLOB NOT NULL, why TEXT NOT NULL)",
 )
+REACHING = """
+SELECT key FROM (SELECT key, records FROM ready WHERE key < ?1 ORDER BY key DESC LIMIT 1) WHERE key + records > ?1"""
+"""Finds the bundle that begins before a key and has a record with this key."""
 PAGE_OCTETS = 4096
 _CACHE_KIB = 8192
 _WAL_OCTETS = 8 << 20
@@ -56,6 +72,11 @@ _BUSY_S = 30.0
 def tagged(version: int) -> int:
     """Return a version so that a changed bit shows: its complement stands before it."""
     return (~version & 0x7FFF) << 16 | version
+
+
+def keys_of(queue: int) -> tuple[int, int]:
+    """Return the least and the greatest key of a queue."""
+    return queue << SEQ_BITS, queue << SEQ_BITS | SEQ_MASK
 
 
 def create(path: Path, producer: bytes) -> None:
@@ -181,8 +202,11 @@ def check_counters(directory: Path, connection: sqlite3.Connection) -> None:
     To be called within a snapshot.
     """
     counters = read_counters(directory, connection)
-    for table, counted in (("ready", counters.ready), ("quarantine", counters.quarantined)):
-        (found,) = connection.execute(f"SELECT count(*) FROM {table}").fetchone()
+    for table, count, counted in (
+        ("ready", "coalesce(sum(records), 0)", counters.ready),
+        ("quarantine", "count(*)", counters.quarantined),
+    ):
+        (found,) = connection.execute(f"SELECT {count} FROM {table}").fetchone()
         if found != counted:
             raise SpoolCorrupt(
                 f"{directory / FILE}: {counted} records should be in the table {table}, and {found} are",

@@ -12,6 +12,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,34 +21,21 @@ import msgspec
 from mesh.errors import ClosedError, ForkedError, SpoolCorrupt, SpoolError
 from mesh.spool import schema
 from mesh.spool.commit import GroupCommit, Job
+from mesh.spool.counters import Counters
 from mesh.spool.file import SpoolFile
 from mesh.spool.letters import Letter
 from mesh.spool.quota import Quota
 from mesh.spool.recent import Recent
-from mesh.spool.record import SpoolRecord, SpoolStats, stream_of
-from mesh.spool.transaction import TABLES, State, Transaction, keys_of, octets_of
+from mesh.spool.record import SpoolRecord, SpoolStats, stream_of, unpack_all
+from mesh.spool.schema import State
+from mesh.spool.transaction import Transaction, octets_of
+from mesh.spool.view import SpoolEntry, View
 
-__all__ = ["SpoolEntry", "SpoolReport", "Store"]
+__all__ = ["SpoolReport", "Store"]
 
 R = TypeVar("R")
 _FLOOR_SHARE = 0.01
 """Of the time, to be spent with counting at the most."""
-_SEQ_MASK = (1 << schema.SEQ_BITS) - 1
-
-
-class SpoolEntry(msgspec.Struct, frozen=True, gc=False):
-    """A record as it lies in the spool."""
-
-    seq: int
-    """Its number."""
-    method: str
-    """The method that takes it."""
-    state: State
-    """Whether it waits or was set aside."""
-    why: str
-    """Why it was set aside."""
-    record: SpoolRecord | None
-    """The record; None if it is damaged."""
 
 
 class SpoolReport(msgspec.Struct, frozen=True):
@@ -251,7 +239,7 @@ class Store:
 
     # Looking
 
-    def _read(self, look: Callable[[sqlite3.Connection], R]) -> R:
+    def _read(self, look: Callable[[View], R]) -> R:
         try:
             if not self._file.is_replaced():
                 return self._read_once(look)
@@ -260,11 +248,11 @@ class Store:
         self.change(lambda transaction: None)  # whoever has the turn to write opens the right file, or makes it
         return self._read_once(look)
 
-    def _read_once(self, look: Callable[[sqlite3.Connection], R]) -> R:
+    def _read_once(self, look: Callable[[View], R]) -> R:
         with self._reading:
             self.check_open()
             try:
-                return look(self._file.reader)
+                return look(View(self.directory, self._file.reader))
             except (SpoolCorrupt, sqlite3.Error) as error:
                 problem = schema.explain(self.directory, error)
                 if isinstance(problem, SpoolCorrupt):
@@ -273,16 +261,10 @@ class Store:
 
     def methods(self) -> list[str]:
         """Return the methods for which records wait."""
-
-        def look(reader: sqlite3.Connection) -> list[str]:
-            rows = reader.execute("SELECT id, method FROM queues ORDER BY id").fetchall()
-            some = "SELECT 1 FROM ready WHERE key BETWEEN ? AND ? LIMIT 1"
-            return [method for queue, method in rows if reader.execute(some, keys_of(queue)).fetchone()]
-
-        return self._read(look)
+        return self._read(View.methods)
 
     def fetch(self, method: str, after_seq: int = 0, limit: int = 1000, octets_max: int = 1 << 20) -> list[SpoolRecord]:
-        """Return the next records of a method in the order in which they were put.
+        """Return the next records of a method in the order in which they were put, one at least if one waits.
 
         Those whose checksum is wrong are set aside here.
 
@@ -292,7 +274,8 @@ class Store:
             limit: How many at the most.
             octets_max: Octets of all together, at the most; one record is returned even if it is larger.
         """
-        return [record for record, _ in self._next(method, after_seq, limit, octets_max)]
+        letters = self._next(method, after_seq, limit, octets_max)
+        return [record for letter in letters for record in unpack_all(letter.packed)]
 
     def letters(self, method: str, after_seq: int = 0, limit: int = 1000, octets_max: int = 1 << 20) -> list[Letter]:
         """Return the same records as they are sent; those that this object has just put are not read from the disk."""
@@ -300,112 +283,46 @@ class Store:
         if queue is not None and self.delivers:
             key = (queue << schema.SEQ_BITS | after_seq) + 1
             if recent := self._recent.take(key, limit, octets_max):
-                return [Letter(key & _SEQ_MASK, stream_of(row), row) for key, row in recent]
-        return [
-            Letter(record.seq, record.stream, row) for record, row in self._next(method, after_seq, limit, octets_max)
-        ]
+                return [Letter(key & schema.SEQ_MASK, stream_of(row), row, records) for key, records, row in recent]
+        return self._next(method, after_seq, limit, octets_max)
 
-    def _next(self, method: str, after_seq: int, limit: int, octets_max: int) -> list[tuple[SpoolRecord, bytes]]:
-        found: list[tuple[SpoolRecord, bytes]] = []
+    def _next(self, method: str, after_seq: int, limit: int, octets_max: int) -> list[Letter]:
         damaged: dict[int, str] = {}
 
-        def look(reader: sqlite3.Connection) -> None:
-            found.clear()  # from a file that turned out to be damaged
-            damaged.clear()
-            queue = self._queue_of(reader, method)
-            if queue is None:
-                return
-            octets = 0
-            first, last = keys_of(queue)
-            rows = reader.execute(
-                "SELECT key, row FROM ready WHERE key > ? AND key <= ? ORDER BY key LIMIT ?",
-                (first | after_seq, last, limit),
-            )
-            try:
-                for key, row in rows:
-                    record = self._unpack(key, row, damaged)
-                    if record is not None:
-                        octets += len(row)
-                        if found and octets > octets_max:
-                            break
-                        found.append((record, row))
-            finally:
-                rows.close()  # a statement that is not finished keeps the WAL from being emptied
+        def look(view: View) -> list[Letter]:
+            damaged.clear()  # from a file that turned out to be damaged
+            return view.letters(method, after_seq, limit, octets_max, damaged)
 
-        self._read(look)
+        found = self._read(look)
         if damaged:
             self.change(lambda transaction: transaction.quarantine(damaged))
         return found
 
     def newest(self) -> int:
         """Return the number of the record that was put last, 0 if none was."""
-        return self._read(lambda reader: schema.read_counters(self.directory, reader)).next_seq - 1
+        return self._read(View.counters).next_seq - 1
 
     def floor(self) -> int:
         """Return a number below which no record waits or is set aside, so that no smaller one is ever sent again.
 
         All records are counted for it: had some vanished from sight in a damaged file, the inbox would take them for
-        known when they are found again. That takes 0.1 s for a million, so where many wait it may be older.
+        known when they are found again. That takes time where many wait, so that it may be older then.
         """
         began_at = self._monotonic()
         if began_at >= self._floor_due_at:
-            self._floor = self._read(self._count_floor)
+            self._floor = self._read(View.floor)
             now = self._monotonic()
             self._floor_due_at = now + (now - began_at) / _FLOOR_SHARE
         return self._floor
 
-    def _count_floor(self, reader: sqlite3.Connection) -> int:
-        with schema.snapshot(reader):
-            schema.check_counters(self.directory, reader)
-            least = [schema.read_counters(self.directory, reader).next_seq]
-            for table in TABLES.values():
-                for (queue,) in reader.execute("SELECT id FROM queues").fetchall():
-                    row = reader.execute(
-                        f"SELECT key FROM {table} WHERE key BETWEEN ? AND ? ORDER BY key LIMIT 1", keys_of(queue)
-                    ).fetchone()
-                    if row is not None:
-                        least.append(row[0] & _SEQ_MASK)
-        return min(least)
-
-    def _queue_of(self, reader: sqlite3.Connection, method: str) -> int | None:
-        known = self._queues.get(method)
-        if known is None:
-            row = reader.execute("SELECT id FROM queues WHERE method = ?", (method,)).fetchone()
-            known = None if row is None else int(row[0])
-        return known
-
-    def _unpack(self, key: int, row: object, damaged: dict[int, str]) -> SpoolRecord | None:
-        try:
-            record = SpoolRecord.unpack(row if isinstance(row, bytes) else b"")
-        except ValueError as error:
-            damaged[key] = f"damaged: {error}"
-            return None
-        if record.seq != key & _SEQ_MASK:
-            raise SpoolCorrupt(f"{self.directory / schema.FILE}: record {record.seq} is not in its place")
-        return record
-
     def entries(self, limit: int, state: State = "ready", after_seq: int = 0) -> list[SpoolEntry]:
         """Return records as they lie there, in the order in which they were put."""
-
-        def look(reader: sqlite3.Connection) -> list[SpoolEntry]:
-            found: list[SpoolEntry] = []
-            columns = "key, row, ''" if state == "ready" else "key, row, why"
-            for queue, method in reader.execute("SELECT id, method FROM queues").fetchall():
-                first, last = keys_of(queue)
-                for key, row, why in reader.execute(
-                    f"SELECT {columns} FROM {TABLES[state]} WHERE key > ? AND key <= ? ORDER BY key LIMIT ?",
-                    (first | after_seq, last, limit),
-                ).fetchall():
-                    record = self._unpack(key, row, {})
-                    found.append(SpoolEntry(key & _SEQ_MASK, method, state, why, record))
-            return sorted(found, key=lambda entry: entry.seq)[:limit]
-
-        return self._read(look)
+        return self._read(lambda view: view.entries(limit, state, after_seq))
 
     def keys(self, seqs: Iterable[int]) -> list[int]:
         """Return the keys that records with these numbers may have."""
-        queues = self._read(lambda reader: reader.execute("SELECT id FROM queues").fetchall())
-        return [queue << schema.SEQ_BITS | seq for seq in seqs for (queue,) in queues]
+        queues = self._read(View.queues)
+        return [queue << schema.SEQ_BITS | seq for seq in seqs for queue, _ in queues]
 
     def stats(self, in_flight: int = 0) -> SpoolStats:
         """Return how it stands; the rates are those since the last time."""
@@ -425,24 +342,12 @@ class Store:
             delivered_per_s=max(0, counters.delivered - before[0].delivered) / seconds,
         )
 
-    def _look(self) -> tuple[Any, float | None, float]:
-        def look(reader: sqlite3.Connection) -> tuple[Any, float | None, float]:
-            counters = schema.read_counters(self.directory, reader)
-            oldest: list[float] = []
-            for (queue,) in reader.execute("SELECT id FROM queues").fetchall():
-                row = reader.execute(
-                    "SELECT key, row FROM ready WHERE key BETWEEN ? AND ? ORDER BY key LIMIT 1", keys_of(queue)
-                ).fetchone()
-                record = None if row is None else self._unpack(row[0], row[1], {})
-                if record is not None:
-                    oldest.append(record.at)
-            return counters, min(oldest, default=None), self._monotonic()
-
-        return self._read(look)
+    def _look(self) -> tuple[Counters, float | None, float]:
+        return self._read(lambda view: (view.counters(), view.oldest_at(), self._monotonic()))
 
     def ready(self) -> int:
         """Return how many records wait."""
-        return self._read(lambda reader: schema.read_counters(self.directory, reader)).ready
+        return self._read(View.counters).ready
 
     def verify(self, progress: Callable[[int], None] | None = None) -> SpoolReport:
         """Look at every page and every record, save what can be saved of what is damaged, and return what was found.
@@ -456,21 +361,17 @@ class Store:
             self.change(lambda transaction: None)
         checked = 0
         damaged: dict[int, str] = {}
-        for table in TABLES.values():
+        for state in schema.TABLES:
             after = -1
-            while rows := self._rows(table, after):
-                for key, row in rows:
-                    self._unpack(key, row, damaged)
-                after = rows[-1][0]
-                checked += len(rows)
+            records = -1
+            while records:
+                look = partial(View.checked, state=state, after=after, damaged=damaged)
+                records, after = self._read(look)
+                checked += records
                 if progress is not None:
                     progress(checked)
         self.change(lambda transaction: transaction.quarantine(damaged))
-        return SpoolReport(checked, repaired, {key & _SEQ_MASK: why for key, why in damaged.items()})
-
-    def _rows(self, table: str, after: int) -> list[tuple[int, object]]:
-        query = f"SELECT key, row FROM {table} WHERE key > ? ORDER BY key LIMIT 1000"
-        return self._read(lambda reader: reader.execute(query, (after,)).fetchall())
+        return SpoolReport(checked, repaired, {key & schema.SEQ_MASK: why for key, why in damaged.items()})
 
     # Waiting
 
@@ -492,7 +393,7 @@ class Store:
         return self._seen != before
 
     def _data_version(self) -> int:
-        return int(self._read(lambda reader: reader.execute("PRAGMA data_version").fetchone()[0]))
+        return self._read(View.version)
 
 
 def _settling(

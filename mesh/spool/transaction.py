@@ -3,33 +3,27 @@
 from __future__ import annotations
 
 import sqlite3
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import chain
+from itertools import accumulate, chain
 from pathlib import Path
-from typing import Literal
 
-from mesh.errors import SpoolError, SpoolFull
+from mesh.errors import SpoolCorrupt, SpoolError, SpoolFull
+from mesh.spool.bundle import RECORDS_MAX, pieces, portions
 from mesh.spool.counters import Counters
 from mesh.spool.quota import Quota
 from mesh.spool.ranges import Ranges
 from mesh.spool.record import HEAD_OCTETS, pack_all
-from mesh.spool.schema import SEQ_BITS, read_counters
+from mesh.spool.schema import EVERY_KEY, FILE, REACHING, SEQ_BITS, SEQ_MASK, TABLES, State, keys_of, read_counters
 
-__all__ = ["QUEUES_MAX", "TABLES", "State", "Transaction", "keys_of", "octets_of"]
+__all__ = ["QUEUES_MAX", "Transaction", "octets_of"]
 
 QUEUES_MAX = 1 << 62 - SEQ_BITS
-_SEQ_MASK = (1 << SEQ_BITS) - 1
-_EVERY = [(0, (1 << 63) - 1)]
-State = Literal["ready", "quarantined"]
 _ROWS = 100
 """Rows of one statement: half as many, or one by one, cost three times as much processor time a row (measured)."""
-_INSERT = [f"INSERT INTO ready VALUES {', '.join(['(?, ?)'] * count)}" for count in range(_ROWS + 1)]
-TABLES: Mapping[State, str] = {"ready": "ready", "quarantined": "quarantine"}
-
-
-def keys_of(queue: int) -> tuple[int, int]:
-    """Return the least and the greatest key of a queue."""
-    return queue << SEQ_BITS, queue << SEQ_BITS | _SEQ_MASK
+_INSERT = [f"INSERT INTO ready VALUES {', '.join(['(?, ?, ?)'] * count)}" for count in range(_ROWS + 1)]
+_RECORDS: Mapping[State, str] = {"ready": "max(1, CAST(records AS INTEGER))", "quarantined": "1"}
+"""How many records a row has."""
 
 
 def octets_of(method: str, stream: str, bodies: Sequence[bytes]) -> int:
@@ -42,15 +36,16 @@ class Transaction:
 
     def __init__(self, directory: Path, connection: sqlite3.Connection, queues: Mapping[str, int]) -> None:
         self._path = str(directory)
+        self._file = directory / FILE
         self._connection = connection
         self._queues = queues
         self.counters: Counters = read_counters(directory, connection)
         self._before = self.counters.pack()
         self.found: dict[str, int] = {}
         """Queues that were not known yet."""
-        self._rows: list[tuple[int, bytes]] = []
-        """New records, which are written together."""
-        self.written: list[tuple[int, bytes]] = []
+        self._rows: list[tuple[int, int, bytes]] = []
+        """New records, which are written together: key of the first, how many, and the bundle."""
+        self.written: list[tuple[int, int, bytes]] = []
         """New records that were written."""
         self.removes: bool = False
         """Records that nobody has got are gone, or set aside."""
@@ -80,11 +75,10 @@ class Transaction:
                 )
             self._drop_oldest(*excess)
         first, producer = counters.next_seq, counters.producer
-        self._rows += zip(
-            range(base | first, (base | first) + len(bodies)),
-            pack_all(producer, first, method, stream, at, bodies),
-            strict=True,
-        )
+        beside = octets_of(method, stream, (b"",))
+        for begin, end in portions([beside + len(body) for body in bodies]):
+            packed = pack_all(producer, first + begin, method, stream, at, bodies[begin:end])
+            self._rows.append(((base | first) + begin, end - begin, packed))
         counters.next_seq += len(bodies)
         counters.ready += len(bodies)
         counters.put += len(bodies)
@@ -133,11 +127,13 @@ class Transaction:
         self.removes = self.removes or bool(reasons)
         execute = self._connection.execute
         moved = 0
-        for key, why in reasons.items():
-            moved += execute(
-                "INSERT OR REPLACE INTO quarantine SELECT key, row, ? FROM ready WHERE key = ?", (why, key)
-            ).rowcount
-            execute("DELETE FROM ready WHERE key = ?", (key,))
+        for first, last in Ranges.of(reasons):
+            self._cut(first, last)
+            for (key,) in execute("SELECT key FROM ready WHERE key BETWEEN ? AND ?", (first, last)).fetchall():
+                for at, piece in enumerate(self._pieces(key), key):
+                    execute("INSERT OR REPLACE INTO quarantine VALUES (?, ?, ?)", (at, piece, reasons[at]))
+                    moved += 1
+            execute("DELETE FROM ready WHERE key BETWEEN ? AND ?", (first, last))
         self.counters.ready -= moved
         self.counters.quarantined += moved
         return moved
@@ -147,9 +143,10 @@ class Transaction:
         self._write()
         execute = self._connection.execute
         moved = 0
-        for first, last in _EVERY if keys is None else Ranges.of(keys):
+        for first, last in [EVERY_KEY] if keys is None else Ranges.of(keys):
             moved += execute(
-                "INSERT OR REPLACE INTO ready SELECT key, row FROM quarantine WHERE key BETWEEN ? AND ?", (first, last)
+                "INSERT OR REPLACE INTO ready SELECT key, 1, row FROM quarantine WHERE key BETWEEN ? AND ?",
+                (first, last),
             ).rowcount
             execute("DELETE FROM quarantine WHERE key BETWEEN ? AND ?", (first, last))
         self.counters.quarantined -= moved
@@ -158,8 +155,11 @@ class Transaction:
 
     def purge(self, state: State, keys: Iterable[int] | None) -> int:
         """Remove records that nobody wants, all in this state if none are named; return how many there were."""
+        return self._purge(state, [EVERY_KEY] if keys is None else Ranges.of(keys))
+
+    def _purge(self, state: State, runs: Iterable[tuple[int, int]]) -> int:
         self.removes = True
-        gone = self._remove(TABLES[state], _EVERY if keys is None else Ranges.of(keys))
+        gone = self._remove(state, runs)
         if state == "ready":
             self.counters.ready -= gone
         else:
@@ -167,20 +167,43 @@ class Transaction:
         self.counters.dropped += gone
         return gone
 
-    def _remove(self, table: str, ranges: Iterable[tuple[int, int]]) -> int:
+    def _remove(self, state: State, runs: Iterable[tuple[int, int]]) -> int:
         self._write()
-        execute = self._connection.execute
+        execute, table = self._connection.execute, TABLES[state]
         gone = 0
-        for first, last in ranges:
-            # The lengths stand in the heads of the rows: a body that fills pages of its own is not read for it.
+        for first, last in runs:
+            if state == "ready":
+                self._cut(first, last)
+            # The lengths stand in the heads of the rows: what fills pages of its own is not read for it.
             count, octets = execute(
-                f"SELECT count(*), total(length(row)) FROM {table} WHERE key BETWEEN ? AND ?", (first, last)
+                f"SELECT total({_RECORDS[state]}), total(length(row)) FROM {table} WHERE key BETWEEN ? AND ?",
+                (first, last),
             ).fetchone()
             if count:
                 execute(f"DELETE FROM {table} WHERE key BETWEEN ? AND ?", (first, last))
-                gone += count
+                gone += int(count)
                 self.counters.octets -= int(octets)
         return gone
+
+    def _cut(self, first: int, last: int) -> None:
+        """Have no bundle reach into these keys from before, nor out of them."""
+        execute = self._connection.execute
+        for key in (first, last + 1):
+            for (begins,) in execute(REACHING, (key,)).fetchall():
+                bundle = self._pieces(begins)
+                before, after = bundle[: key - begins], bundle[key - begins :]
+                execute("UPDATE ready SET records = ?, row = ? WHERE key = ?", (len(before), b"".join(before), begins))
+                execute("INSERT INTO ready VALUES (?, ?, ?)", (key, len(after), b"".join(after)))
+
+    def _pieces(self, key: int) -> list[bytes]:
+        """Return the records of a bundle one by one."""
+        records, row = self._connection.execute("SELECT records, row FROM ready WHERE key = ?", (key,)).fetchone()
+        if not isinstance(row, bytes) or not isinstance(records, int) or not 0 < records <= RECORDS_MAX:
+            raise SpoolCorrupt(f"{self._file}: record {key & SEQ_MASK} is no record")
+        try:
+            return pieces(row, key & SEQ_MASK, records)
+        except ValueError as error:
+            raise SpoolCorrupt(f"{self._file}: {error}") from None
 
     def _drop_oldest(self, records: int, octets: int) -> None:
         """Remove at least so many records and octets, the oldest first, of whichever queue, waiting or set aside."""
@@ -189,21 +212,30 @@ class Transaction:
         left = max(records, 1)
         while records > 0 or octets > 0:
             oldest = sorted(
-                (key & _SEQ_MASK, key, length, state)
+                (key & SEQ_MASK, key, count, length, state)
                 for state, table in TABLES.items()
                 for (queue,) in execute("SELECT id FROM queues").fetchall()
-                for key, length in execute(
-                    f"SELECT key, length(row) FROM {table} WHERE key BETWEEN ? AND ? ORDER BY key LIMIT ?",
+                for key, count, length in execute(
+                    f"SELECT key, {_RECORDS[state]}, coalesce(length(row), 0) FROM {table} WHERE key BETWEEN ? AND ? "
+                    "ORDER BY key LIMIT ?",
                     (*keys_of(queue), left),
                 )
             )
-            gone: dict[State, list[int]] = {"ready": [], "quarantined": []}
-            for _, key, length, state in oldest:
+            gone: dict[State, list[tuple[int, int]]] = {"ready": [], "quarantined": []}
+            for _, key, count, length, state in oldest:
                 if records <= 0 and octets <= 0:
                     break
-                gone[state].append(key)
-                records -= 1
+                if records < count and octets < length and count > 1:
+                    count, length = self._enough(key, records, octets)
+                gone[state].append((key, key + count - 1))
+                records -= count
                 octets -= length
-            for state, keys in gone.items():
-                self.purge(state, keys)
+            for state, runs in gone.items():
+                self._purge(state, runs)
             left = 100
+
+    def _enough(self, key: int, records: int, octets: int) -> tuple[int, int]:
+        """Return how few of the first records of a bundle are at least so many, and their octets."""
+        ends = list(accumulate(map(len, self._pieces(key))))
+        enough = max(records, bisect_left(ends, octets) + 1)
+        return enough, ends[enough - 1]

@@ -24,7 +24,7 @@ def record(
 def letter(row: int, stream: str = "", records: int = 1) -> Letter:
     """Return a record that waits, or several that were put together."""
     packed = pack_all(PRODUCER, row, "warehouse.ingest", stream, 1000.0, [b"x"] * records)
-    return Letter(row, stream, b"".join(packed), records)
+    return Letter(row, stream, packed, records)
 
 
 def joined(letters: Iterable[Letter], records: int) -> list[Letter]:

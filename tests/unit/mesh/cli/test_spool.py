@@ -204,11 +204,11 @@ def test_a_spool_is_verified(run: Run, path: Path) -> None:
     db.close()
     code, out, err = run("spool", "verify", "--dir", str(path))
     assert code == 1
-    assert "record 1: " in err
+    assert "record 2: " in err
     assert "damaged and set aside: 1 record; mesh spool purge removes them" in err
     told = lines(run("spool", "verify", "--dir", str(path), "--json")[1])[0]
     assert told["ok"] is False
-    assert [damage["seq"] for damage in told["damaged"]] == [1]
-    code, out, err = run("spool", "peek", "--dir", str(path), "1")
+    assert [damage["seq"] for damage in told["damaged"]] == [2]
+    code, out, err = run("spool", "peek", "--dir", str(path), "2")
     assert (code, out) == (0, "")
-    assert "record 1 is damaged" in err
+    assert "record 2 is damaged" in err

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mesh.spool.bundle import are_whole, pieces, walk
+from mesh.spool.bundle import are_whole, ends_of, pieces, split
 from mesh.spool.record import pack_all
 from tests.helpers.spools import PRODUCER, record
 
@@ -14,7 +14,7 @@ _BODIES = st.lists(st.binary(max_size=40), min_size=1, max_size=8)
 
 
 def packed(*bodies: bytes, seq: int = 5) -> list[bytes]:
-    return pack_all(PRODUCER, seq, "a.b", "stream", 1.5, bodies)
+    return split(pack_all(PRODUCER, seq, "a.b", "stream", 1.5, bodies))
 
 
 @given(_BODIES)
@@ -22,7 +22,7 @@ def test_a_bundle_is_its_records_back_to_back(bodies: list[bytes]) -> None:
     records = packed(*bodies)
     bundle = b"".join(records)
     assert pieces(bundle, 5, len(records)) == records
-    assert [bundle[at:][: len(one)] for at, one in zip(walk(bundle), records, strict=True)] == records
+    assert split(bundle) == records
 
 
 @given(_BODIES, st.data())
@@ -48,7 +48,7 @@ def test_octets_that_are_overwritten_cost_the_records_that_they_are_of(
     octets[first : last + 1] = bytes(last + 1 - first)
     found = pieces(bytes(octets), 5, len(records))
     assert b"".join(found) == octets
-    begins = [*walk(b"".join(records)), len(octets)]
+    begins = [0, *ends_of(b"".join(records))]
     for number, one in enumerate(records):
         if begins[number + 1] <= first or last < begins[number]:
             assert found[number] == one
@@ -66,6 +66,9 @@ def test_what_is_not_in_its_place_is_told() -> None:
         pieces(one + two + three, 5, 2)
     with pytest.raises(ValueError, match="record 5 is not in its place"):
         pieces(one + two, 6, 2)
-    with pytest.raises(ValueError, match="4 octets are between its records"):
+    with pytest.raises(ValueError, match="4 octets are where 0 damaged records should be"):
         pieces(one + b"rest" + two, 5, 2)
-    assert pieces(one + two, 5, 4) == [one, two, b"", b""]
+    with pytest.raises(ValueError, match="0 octets are where 1 damaged records should be"):
+        pieces(one + two, 5, 3)
+    with pytest.raises(ValueError, match="60 octets are where 2 damaged records should be"):
+        pieces(one + two.replace(b"a.b", b"a,b"), 5, 3)

@@ -67,8 +67,8 @@ def set_version(directory: Path, version: int) -> None:
 @pytest.mark.parametrize(
     ("version", "sentence"),
     [
-        (2, r"was made by a newer version of this program \(form 2; this one reads 1\); install that version"),
-        (0, r"was made by an older version of this program \(form 0; this one reads 1\); empty the spool with"),
+        (3, r"was made by a newer version of this program \(form 3; this one reads 2\); install that version"),
+        (1, r"was made by an older version of this program \(form 1; this one reads 2\); empty the spool with"),
     ],
 )
 def test_a_file_of_another_version_is_left_alone(tmp_path: Path, version: int, sentence: str) -> None:

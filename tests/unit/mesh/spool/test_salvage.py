@@ -156,7 +156,8 @@ def test_records_of_a_transaction_that_may_have_been_acknowledged_are_added_once
     producer = store.fetch("a.b")[0].producer
     store.settle("a.b", [(9, 9), (14, 14)])
     assert graft(directory, store._file.writer, [record for record in tail.records if record.seq > 7]) == 2
-    assert graft(directory, store._file.writer, tail.records) == 0
+    # Before it was delivered, the first one was written once more, with others on its page.
+    assert graft(directory, store._file.writer, [record for record in tail.records if record.seq > 1]) == 0
     put(store, b"new")
     new = store.fetch("a.b", 14)[0]
     assert new.seq == 15

@@ -16,7 +16,7 @@ from mesh import SpoolError
 from mesh.spool import schema
 from mesh.spool.quota import Quota
 from mesh.spool.ranges import Ranges
-from mesh.spool.store import Store
+from mesh.spool.store import SpoolReport, Store
 from tests.helpers import spawn, wait_until
 
 
@@ -82,14 +82,55 @@ def test_a_number_is_never_given_again(store: Store) -> None:
 
 def test_a_damaged_record_is_set_aside_and_the_rest_comes(store: Store) -> None:
     put(store, "a.b", b"1", b"2", b"3")
-    (key,) = store.keys([2])
-    row = bytearray(store.fetch("a.b")[1].pack())
-    row[-1] ^= 4
-    change_row(store, "ready", "row", key, bytes(row))
+    records = [record.pack() for record in store.fetch("a.b")]
+    change_row(store, "ready", "row", store.keys([1])[0], records[0] + records[1][:-1] + b"x" + records[2])
+    assert [entry.record is None for entry in store.entries(10)] == [False, True, False]
     assert fetched(store, "a.b") == [b"1", b"3"]
     (entry,) = store.entries(10, "quarantined")
     assert (entry.seq, entry.record, entry.why) == (2, None, "damaged: its checksum is wrong")
     assert (store.stats().ready, store.stats().quarantined) == (2, 1)
+    assert fetched(store, "a.b") == [b"1", b"3"]
+    assert not list(store.directory.glob("damaged-*"))
+
+
+def test_a_bundle_is_cut_where_records_of_it_go(store: Store) -> None:
+    put(store, "a.b", *(b"%d" % number for number in range(1, 11)))
+    put(store, "a.c", b"11", b"12")
+    assert store.settle("a.b", [(2, 3), (6, 6)], {9: "no"}) == 4
+    with schema.snapshot(store._file.reader):
+        rows = store._file.reader.execute("SELECT key, records FROM ready ORDER BY key").fetchall()
+    begins = [(1, 1), (4, 2), (7, 2), (10, 1)]
+    assert rows == [(schema.keys_of(1)[0] | seq, records) for seq, records in begins] + [(schema.keys_of(2)[0] | 11, 2)]
+    assert fetched(store, "a.b", after=3) == [b"4", b"5", b"7", b"8", b"10"]
+    assert fetched(store, "a.b", after=4, limit=1) == [b"5"]
+    assert [letter.row for letter in store.letters("a.b", 4)] == [5, 7, 10]
+    assert [entry.seq for entry in store.entries(3, "ready", 4)] == [5, 7, 8]
+    assert store.change(lambda transaction: transaction.purge("ready", store.keys([8, 12]))) == 2
+    assert store.change(lambda transaction: transaction.replay(None)) == 1
+    assert fetched(store, "a.b") == [b"1", b"4", b"5", b"7", b"9", b"10"]
+    assert fetched(store, "a.c") == [b"11"]
+    assert store.verify() == SpoolReport(7, "", {})
+
+
+def test_bundles_are_bounded(store: Store) -> None:
+    put(store, "a.b", *[b"x"] * 2500)
+    put(store, "a.b", *[bytes(100_000)] * 4)
+    put(store, "a.b", bytes(1_000_000), b"small")
+    letters = store.letters("a.b", 0, 10_000, 1 << 30)
+    assert [letter.records for letter in letters] == [1000, 1000, 500, 2, 2, 1, 1]
+    assert store.stats().octets == sum(len(letter.packed) for letter in letters)
+
+
+def test_the_oldest_make_room_one_by_one(tmp_path: Path) -> None:
+    store = Store(tmp_path / "s", Quota(8, 10_000, "drop-oldest"))
+    put(store, "a.b", *[b"x"] * 5)
+    put(store, "a.c", *[b"x"] * 3)
+    put(store, "a.b", b"y")
+    assert len(fetched(store, "a.b")) == 5
+    put(store, "a.b", bytes(9650))
+    assert [record.seq for record in store.fetch("a.b")] == [5, 9, 10]
+    assert store.stats().dropped == 4
+    store.close()
 
 
 def test_a_damaged_record_that_is_replayed_is_set_aside_again(store: Store) -> None:
@@ -103,10 +144,16 @@ def test_a_damaged_record_that_is_replayed_is_set_aside_again(store: Store) -> N
 
 @pytest.mark.parametrize(
     ("table", "column", "value"),
-    [("counters", "row", b"changed"), ("ready", "key", (1 << schema.SEQ_BITS) + 77)],
+    [
+        ("counters", "row", b"changed"),
+        ("ready", "key", (1 << schema.SEQ_BITS) + 77),
+        ("ready", "records", 2),
+        ("ready", "records", 1 << 40),
+    ],
 )
 def test_what_is_damaged_while_it_is_open_is_replaced(store: Store, table: str, column: str, value: object) -> None:
-    put(store, "a.b", b"1", b"2", b"3")
+    for body in (b"1", b"2", b"3"):
+        put(store, "a.b", body)
     producer = store.fetch("a.b")[0].producer
     key = store.keys([2])[0] if table == "ready" else 1
     change_row(store, table, column, key, value)
@@ -116,6 +163,15 @@ def test_what_is_damaged_while_it_is_open_is_replaced(store: Store, table: str, 
     records = store.fetch("a.b")
     assert [record.producer == producer for record in records] == [True, True, True, False]
     assert len(list(store.directory.glob("damaged-*.db"))) == 1
+
+
+def test_a_row_whose_type_has_changed_is_damage(store: Store) -> None:
+    put(store, "a.b", b"1", b"2")
+    with sqlite3.connect(store.directory / schema.FILE) as other:
+        other.execute("UPDATE ready SET row = CAST(row AS TEXT)")
+    other.close()
+    assert fetched(store, "a.b") == [b"1", b"2"]
+    assert list(store.directory.glob("damaged-*.db"))
 
 
 def test_a_put_that_finds_damage_is_on_disk_all_the_same(store: Store) -> None:
@@ -170,7 +226,8 @@ def test_a_process_that_follows_leaves_the_new_files_alone(tmp_path: Path) -> No
 
 
 def test_verify_tells_what_it_has_found(store: Store) -> None:
-    put(store, "a.b", b"1", b"2")
+    put(store, "a.b", b"1")
+    put(store, "a.b", b"2")
     change_row(store, "ready", "row", store.keys([2])[0], b"no record")
     report = store.verify()
     assert (report.records, report.repaired) == (2, "")
@@ -182,7 +239,8 @@ def test_verify_tells_what_it_has_found(store: Store) -> None:
 
 
 def test_verify_misses_records_that_have_vanished(store: Store) -> None:
-    put(store, "a.b", b"1", b"2")
+    put(store, "a.b", b"1")
+    put(store, "a.b", b"2")
     with sqlite3.connect(store.directory / schema.FILE) as other:
         other.execute("DELETE FROM ready WHERE key = ?", store.keys([2]))
     other.close()
@@ -218,7 +276,8 @@ def test_the_floor_is_not_counted_all_the_time(tmp_path: Path) -> None:
 
 
 def test_the_floor_does_not_pass_records_that_have_vanished(store: Store) -> None:
-    put(store, "a.b", b"1", b"2")
+    put(store, "a.b", b"1")
+    put(store, "a.b", b"2")
     with sqlite3.connect(store.directory / schema.FILE) as other:
         other.execute("DELETE FROM ready WHERE key = ?", store.keys([1]))
     other.close()
