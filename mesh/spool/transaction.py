@@ -36,7 +36,6 @@ class Transaction:
 
     def __init__(self, directory: Path, connection: sqlite3.Connection, queues: Mapping[str, int]) -> None:
         self._path = str(directory)
-        self._file = directory / FILE
         self._connection = connection
         self._queues = queues
         self.counters: Counters = read_counters(directory, connection)
@@ -199,11 +198,11 @@ class Transaction:
         """Return the records of a bundle one by one."""
         records, row = self._connection.execute("SELECT records, row FROM ready WHERE key = ?", (key,)).fetchone()
         if not isinstance(row, bytes) or not isinstance(records, int) or not 0 < records <= RECORDS_MAX:
-            raise SpoolCorrupt(f"{self._file}: record {key & SEQ_MASK} is no record")
+            raise SpoolCorrupt(f"{self._path}/{FILE}: record {key & SEQ_MASK} is no record")
         try:
             return pieces(row, key & SEQ_MASK, records)
         except ValueError as error:
-            raise SpoolCorrupt(f"{self._file}: {error}") from None
+            raise SpoolCorrupt(f"{self._path}/{FILE}: {error}") from None
 
     def _drop_oldest(self, records: int, octets: int) -> None:
         """Remove at least so many records and octets, the oldest first, of whichever queue, waiting or set aside."""
