@@ -113,7 +113,7 @@ class Browser:
             raise RuntimeError(f"{script}: {told['exceptionDetails']}")
         return told["result"].get("value")
 
-    def wait(self, script: str, deadline_s: float = 10.0) -> float:
+    def wait(self, script: str, deadline_s: float = 20.0) -> float:
         """Return after how many seconds an expression became true. Raises TimeoutError: it did not, or failed."""
         began = time.monotonic()
         while not self.value(f"(() => {{ try {{ return Boolean({script}); }} catch {{ return false; }} }})()"):

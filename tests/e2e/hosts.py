@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
-from tests.helpers import Process, spawn, wait_until
+from tests.helpers import PATIENCE_S, Process, spawn, wait_until
 
 __all__ = ["Caller", "Lan", "serve"]
 
@@ -121,7 +121,7 @@ class Lan:
         """Lead two hosts' cables into a wire that delays and loses, inside of the block (see `tests.e2e.wire`)."""
         command = [sys.executable, "-m", "tests.e2e.wire", f"to-{one}", f"to-{other}", str(delay_s), str(loss)]
         with spawn(["ip", "netns", "exec", self._switch, *command]) as process:
-            process.wait_line("ready", 15.0)
+            process.wait_line("ready")
             for host in (one, other):
                 self.unplug(host)
             try:
@@ -196,11 +196,11 @@ class Caller:
 
     def wait_alive(self, *names: str) -> None:
         """Wait until these servers are alive, and no others, and each has answered a call."""
-        wait_until(lambda: self.alive == set(names), 20.0, f"{names} to be alive; {self.process.stderr}")
+        wait_until(lambda: self.alive == set(names), what=f"{names} to be alive; {self.process.stderr}")
         for name in names:
             self.answered(name)
 
-    def answered(self, name: str, since: float | None = None, deadline_s: float = 20.0) -> float:
+    def answered(self, name: str, since: float | None = None, deadline_s: float = PATIENCE_S) -> float:
         """Wait until this server has answered a call after `since` (now); return how many seconds that took."""
         begin = time.monotonic() if since is None else since
 

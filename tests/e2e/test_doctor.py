@@ -78,7 +78,7 @@ class Office:
 
 def result(doctor: Process) -> tuple[int, dict[str, Any]]:
     """Return the exit code and what programs are told, when it has ended."""
-    code = doctor.wait(20.0)
+    code = doctor.wait()
     assert doctor.stderr == []
     [line] = doctor.stdout
     return code, json.loads(line)
@@ -100,13 +100,13 @@ def office() -> Iterator[Office]:
         )
         stack.enter_context(lan.rules("a", *rules))
         servers = stack.enter_context(lan.spawn("a", "-c", SERVERS))
-        servers.wait_line("ready", 15.0)
+        servers.wait_line("ready")
         yield Office(lan)
 
 
 def test_of_a_server_that_is_well_it_says_so_in_few_lines(office: Office) -> None:
     with office.doctor("fine") as doctor:
-        assert doctor.wait(20.0) == 0
+        assert doctor.wait() == 0
     assert doctor.stderr == []
     multicast, server, verdict = doctor.stdout
     assert multicast == "lan (10.77.0.3/24): this host hears its own multicast, and on UDP port 5353 also 10.77.0.1"
@@ -174,7 +174,7 @@ def test_who_hears_nobody_is_told_that_it_may_be_the_others(office: Office) -> N
 
 def test_a_port_that_somebody_holds_is_named_with_who_it_is(office: Office) -> None:
     with office.lan.spawn("b", "-c", HOLDER) as holder:
-        holder.wait_line("held", 10.0)
+        holder.wait_line("held")
         code, told = office.told(host="b")
     assert (code, codes(told)["UDP port 5353"]) == (8, "port-held")
     assert f"(pid {holder.pid})" in told["findings"][0]["text"]
@@ -201,12 +201,12 @@ def test_the_advertisement_of_a_server_that_was_killed_is_stale(office: Office, 
     lan = office.lan
     advertise = ("advertise", "tcp://10.77.0.2:5009", "--proto", "mesh", "--service", "work", "--name", "old")
     with lan.spawn("b", *serve("victim")) as victim, lan.spawn("a", *MESH, *advertise) as advertiser:
-        victim.wait_line('"name": "victim"', 15.0)
-        advertiser.wait_line("^advertising", 15.0)
+        victim.wait_line('"name": "victim"')
+        advertiser.wait_line("^advertising")
         with lan.spawn("c", "-c", PATIENT, str(killed)) as doctor:
-            doctor.wait_line("^asking ", 15.0)
+            doctor.wait_line("^asking ")
             victim.kill9()
             killed.touch()
-            assert doctor.wait(20.0) == 0
+            assert doctor.wait() == 0
     assert "found stale victim" in doctor.stdout
     assert "found stale old" in doctor.stdout, "somebody else still speaks for it"

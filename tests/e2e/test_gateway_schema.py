@@ -19,6 +19,7 @@ _PHASES = "coverage,fuzzing"
 _EXAMPLES = 3
 
 
+@pytest.mark.timeout(180)  # 10 s on a machine that has nothing else to do
 def test_no_answer_is_a_fault_or_differs_from_the_description(tmp_path: Path) -> None:
     realm = f"schema-{os.getpid()}"
     serve = [PROGRAM, "serve", str(_HERE / "gateway_typed.py"), "--bind", "tcp://127.0.0.1:0"]
@@ -29,7 +30,7 @@ def test_no_answer_is_a_fault_or_differs_from_the_description(tmp_path: Path) ->
         environment = {"SCHEMATHESIS_HOOKS": "tests.e2e.schemathesis_hooks", "PYTHONPATH": str(_HERE.parent.parent)}
         program = str(Path(sys.executable).parent / "schemathesis")
         with spawn(["env", f"--chdir={tmp_path}", program, *run, *bounds], env=environment) as process:
-            code = process.wait(50.0)
+            code = process.wait(150.0)
     said = "\n".join(process.lines)
     assert code == 0, said
     assert "Tested: 13" in said

@@ -84,7 +84,7 @@ def test_a_wire_that_delays_and_loses_costs_time_and_no_call(office: Office) -> 
         wait_until(lambda: caller.alive == {"a"}, what="the server beside the wire to be gone")
         began_at = time.monotonic()
         with office.lan.spawn("a", *serve("far", NEW)) as far:
-            far.wait_line('"name": "far"', 15.0)
+            far.wait_line('"name": "far"')
             found_s = caller.answered("far")
         took = [
             call.ended_at - call.began_at for call in caller.calls if call.began_at > began_at and call.server == "a"
@@ -101,22 +101,22 @@ def test_known_and_static_servers_are_called_while_mdns_is_blocked(office: Offic
         lan.spawn("b", *serve("new", NEW)) as new,
         lan.caller("c", "--server", f"tcp://10.77.0.2:{NEW}") as told,
     ):
-        new.wait_line('"name": "new"', 15.0)
+        new.wait_line('"name": "new"')
         told.wait_alive("new")
         assert caller.alive == {"a", "b"}
         for name in caller.alive:
             caller.answered(name)
         told.assert_no_call_failed()
-    wait_until(lambda: caller.alive == {"a", "b"}, 10.0, "the server that ended to be gone")
+    wait_until(lambda: caller.alive == {"a", "b"}, what="the server that ended to be gone")
 
 
 def test_a_server_that_is_seen_and_cannot_be_reached_is_shown_and_never_called(office: Office) -> None:
     lan, caller = office.lan, office.caller
     call = ("-m", "mesh.cli.main", "call", "--peer", "walled", "--timeout", "2.5", "work.echo")
     with lan.rules("c", f"tcp sport {NEW} drop"), lan.spawn("b", *serve("walled", NEW)) as walled:
-        walled.wait_line('"name": "walled"', 15.0)
+        walled.wait_line('"name": "walled"')
         with lan.spawn("c", *call) as asker:
-            assert asker.wait(15.0) == 3
+            assert asker.wait() == 3
         [sentence] = asker.stderr
         assert f"walled (tcp://10.77.0.2:{NEW})" in sentence
         assert "no connection within 1 s" in sentence

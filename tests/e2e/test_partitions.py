@@ -58,7 +58,7 @@ def test_calls_wait_for_the_only_server_and_one_born_meanwhile_is_found() -> Non
             name = f"born{number}"
             cut(host)
             newcomer = born.enter_context(lan.spawn("b", *serve(name)))
-            newcomer.wait_line(f'"name": "{name}"', 15.0)
+            newcomer.wait_line(f'"name": "{name}"')
             time.sleep(age_s)
             assert name not in caller.servers
             heal(host)
@@ -88,11 +88,11 @@ def test_a_server_is_found_again_when_it_and_its_client_have_other_addresses_and
                 lan.replace("a", "10.77.0.1/24")
                 lan.replace("c", "10.77.0.3/24")
             # The old connections answer no more, and tell so only by their silence (1.5 s).
-            wait_until(lambda at=endpoint: caller.servers["a"] == ["alive", at], 10.0, f"other {what}")  # type: ignore[misc]
+            wait_until(lambda at=endpoint: caller.servers["a"] == ["alive", at], what=f"other {what}")  # type: ignore[misc]
             for name in ("a", "b"):
                 caller.answered(name, changed_at)
             assert time.monotonic() - changed_at < 8.0, "1.7 to 2.5 s on a quiet machine"
         with lan.spawn("b", *serve("newcomer")) as newcomer:
-            newcomer.wait_line('"name": "newcomer"', 15.0)
+            newcomer.wait_line('"name": "newcomer"')
             caller.answered("newcomer")
         caller.assert_no_call_failed()

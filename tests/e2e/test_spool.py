@@ -12,7 +12,7 @@ import pytest
 
 from mesh import Spool
 from scripts.spool_kill import run
-from tests.helpers import free_port, spawn, wait_until
+from tests.helpers import PATIENCE_S, free_port, spawn, wait_until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
@@ -38,7 +38,7 @@ def test_a_warehouse_keeps_rows_says_how_many_and_stops_in_good_order(tmp_path: 
         Spool(tmp_path / "spool", servers=[endpoint], discover=False) as spool,
     ):
         spool.put_many("warehouse.ingest", [b'{"watts": 3}', b"\xff"])
-        assert spool.flush(10.0)
+        assert spool.flush(PATIENCE_S)
         with spawn(mesh("call", "--server", endpoint, "warehouse.count")) as call:
             assert call.wait() == 0
             assert json.loads(call.stdout[0])["records"] == 2
@@ -58,7 +58,7 @@ def test_a_warehouse_keeps_lines_under_another_name_of_its_service(tmp_path: Pat
         warehouse.wait_line("serving archive as archive-")
         with Spool(tmp_path / "spool", servers=[endpoint], discover=False) as spool:
             spool.put("archive.ingest", b"a line")
-            assert spool.flush(10.0)
+            assert spool.flush(PATIENCE_S)
             wait_until(lambda: lines.read_text().count("\n") == 1)
             assert json.loads(lines.read_text())["body"] == "a line"
         assert warehouse.terminate() == 0

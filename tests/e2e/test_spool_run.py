@@ -21,7 +21,7 @@ import zmq
 
 from mesh import Spool
 from mesh.cli.exits import Exit
-from tests.helpers import Process, free_port, needs_program, spawn, wait_until
+from tests.helpers import PATIENCE_S, Process, free_port, needs_program, spawn, wait_until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.network]
 
@@ -41,7 +41,7 @@ def put(endpoint: str, *bodies: str) -> list[bytes]:
     """Put records over a local endpoint; return the numbers with which they were acknowledged."""
     with zmq.Context() as context, context.socket(zmq.REQ) as sock:
         sock.linger = 0
-        sock.rcvtimeo = sock.sndtimeo = 10_000
+        sock.rcvtimeo = sock.sndtimeo = 20_000
         sock.connect(endpoint)
         seqs = []
         for body in bodies:
@@ -85,8 +85,8 @@ def test_while_the_disk_refuses_nothing_is_answered_and_it_goes_on_by_itself(tmp
         daemon.wait_line('"failed".*nothing is stored or acknowledged meanwhile')
         resource.prlimit(daemon.pid, resource.RLIMIT_FSIZE, (most, most))
         assert account(3, 20)
-        daemon.wait_line('"stored"', 10.0)
-        assert daemon.terminate(15.0) == 0
+        daemon.wait_line('"stored"')
+        assert daemon.terminate() == 0
     sessions = [json.loads(body)["fields"]["attributes"]["Acct-Session-Id"] for body in bodies(tmp_path)]
     assert sorted(sessions) == ["1", "2", "3"], "also the one whose client had given up"
 
@@ -128,9 +128,9 @@ def test_what_was_acknowledged_before_it_was_killed_is_delivered_by_the_next_one
         daemon.wait_line('"ready"')
         assert put(endpoint, "three") == [b"3"]
         with Spool(tmp_path / "spool", deliver=False) as spool:
-            assert spool.flush(10.0)
-        assert daemon.terminate(15.0) == 0
-        assert warehouse.terminate(15.0) == 0
+            assert spool.flush(PATIENCE_S)
+        assert daemon.terminate() == 0
+        assert warehouse.terminate() == 0
     with contextlib.closing(sqlite3.connect(db)) as look:
         stored = [body for (body,) in look.execute("SELECT body FROM records ORDER BY seq")]
     assert stored == ["one", "two", "three"]
@@ -147,10 +147,10 @@ def test_of_two_on_one_spool_the_second_delivers_when_the_first_ends(tmp_path: P
         with running(tmp_path, server=server) as second, Spool(tmp_path / "spool", deliver=False) as spool:
             second.wait_line('"ready"')
             spool.put("warehouse.ingest", b"one")
-            assert spool.flush(10.0)
+            assert spool.flush(PATIENCE_S)
             first.kill9()
             spool.put("warehouse.ingest", b"two")
-            assert spool.flush(10.0)
+            assert spool.flush(PATIENCE_S)
 
 
 def test_what_cannot_begin_says_why_and_leaves_nothing_behind(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from mesh import CallTimeout, Client, OutcomeUnknown, RemoteError, Status
 from scripts.pace import Call, Pace
 from scripts.supervised import Supervised
 from scripts.workers import kill_workers
-from tests.helpers import Process, free_port, spawn, wait_until
+from tests.helpers import PATIENCE_S, Process, free_port, spawn, wait_until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.network, pytest.mark.slow]
 
@@ -98,11 +98,11 @@ def test_a_worker_whose_loop_is_stuck_is_replaced_and_a_busy_one_is_not(app: Pat
     with Supervised(app, "--workers", "2", "--hang-timeout", "2") as supervised, supervised.client() as client:
         supervised.wait_for("serving", count=2)
         supervised.wait_for("loaded", count=3)
-        client.wait_for(2, service="app", timeout=5.0)
+        client.wait_for(2, service="app", timeout=PATIENCE_S)
         first, second = supervised.pids()["w-1"], supervised.pids()["w-2"]
         with ThreadPoolExecutor(2) as pool:
-            busy = pool.submit(client.call, "app.nap", 3.0, peer="w-2", timeout=9.0)
-            spinning = pool.submit(client.call, "app.spin", peer="w-1", timeout=9.0)
+            busy = pool.submit(client.call, "app.nap", 3.0, peer="w-2", timeout=PATIENCE_S)
+            spinning = pool.submit(client.call, "app.spin", peer="w-1", timeout=PATIENCE_S)
             [died] = supervised.wait_for("died", pid=first)
             assert died["text"] == "w-1 gave no sign of life for 2 s, and is killed"
             with pytest.raises(OutcomeUnknown):
@@ -114,21 +114,21 @@ def test_a_worker_whose_loop_is_stuck_is_replaced_and_a_busy_one_is_not(app: Pat
         os.kill(second, signal.SIGSTOP)
         supervised.wait_for("died", pid=second)
         wait_until(lambda: not is_alive(second), what="the end of the stopped worker")
-        assert client.call("app.pid", peer="w-2", timeout=5.0) != second
+        assert client.call("app.pid", peer="w-2", timeout=PATIENCE_S) != second
 
 
 def test_a_poison_is_quarantined_its_neighbours_are_not_and_a_reload_lifts_it(app: Path) -> None:
     with Supervised(app, "--workers", "2") as supervised, supervised.client() as client:
         supervised.wait_for("serving", count=2)
         with ThreadPoolExecutor(9) as pool:
-            innocent = [pool.submit(client.call, "app.nap", 0.2, number, timeout=20.0) for number in range(24)]
+            innocent = [pool.submit(client.call, "app.nap", 0.2, number, timeout=PATIENCE_S) for number in range(24)]
             with pytest.raises(RemoteError) as caught:
-                client.call("app.poison", "bad", timeout=20.0)
+                client.call("app.poison", "bad", timeout=PATIENCE_S)
             assert [type(future.result()) for future in innocent] == [int] * 24
         assert caught.value.code is Status.FAILED_PRECONDITION
         assert "workers in a row and is in quarantine" in caught.value.message
         assert f"kill -HUP {supervised.pid}" in caught.value.message
-        assert client.call("app.poison", "good", timeout=5.0) == "good"
+        assert client.call("app.poison", "good", timeout=PATIENCE_S) == "good"
         [told] = supervised.wait_for("quarantined")
         assert told["method"] == "app.poison"
         assert 3 <= told["deaths"] <= 6  # its caller may be faster than the supervisor, who warns the next worker
@@ -140,13 +140,13 @@ def test_a_poison_is_quarantined_its_neighbours_are_not_and_a_reload_lifts_it(ap
             wait_until(lambda: len(pace.done) > since + 50)
         assert [one.error for one in pace.done if one.error] == []
         assert {one.server for one in pace.done[-20:]} == {"2"}
-        assert client.call("app.poison", "bad", timeout=5.0) == "bad"
+        assert client.call("app.poison", "bad", timeout=PATIENCE_S) == "bad"
         since = len(supervised.events)
         app.write_text("import nowhere")
         supervised.send(signal.SIGHUP)
         [failed] = supervised.wait_for("reload-failed", since=since)
         assert "app.py:1: ModuleNotFoundError" in failed["text"]
-        assert client.call("app.pid", timeout=5.0) in supervised.pids().values()
+        assert client.call("app.pid", timeout=PATIENCE_S) in supervised.pids().values()
 
 
 def test_workers_over_their_limits_are_replaced_without_losing_a_call(app: Path) -> None:
@@ -154,7 +154,7 @@ def test_workers_over_their_limits_are_replaced_without_losing_a_call(app: Path)
     with Supervised(app, *options) as supervised, supervised.client() as client:
         supervised.wait_for("serving", count=2)
         with Pace(client, 300.0, 8, versions()) as pace:
-            grown = client.call("app.grow", 200, timeout=5.0)
+            grown = client.call("app.grow", 200, timeout=PATIENCE_S)
             [outworn] = supervised.wait_for("outworn", pid=grown)
             assert outworn["memory"] >= 150 << 20
             supervised.wait_for("drained", pid=grown)
@@ -173,18 +173,18 @@ def test_a_worker_that_an_operator_drains_is_none_to_replace_until_a_reload(app:
     with Supervised(app, "--workers", "2", "--hang-timeout", "1.5") as supervised, supervised.client() as client:
         supervised.wait_for("serving", count=2)
         supervised.wait_for("loaded", count=3)
-        client.wait_for(2, service="app", timeout=5.0)
+        client.wait_for(2, service="app", timeout=PATIENCE_S)
         first, second = supervised.pids()["w-1"], supervised.pids()["w-2"]
         command = [*MESH, "drain", "w-1", "--wait", "--realm", supervised.realm]
         assert subprocess.run(command, capture_output=True, timeout=20, check=False).returncode == 0
         drained_at = time.monotonic()
         while time.monotonic() < drained_at + 1.8:  # longer than the time in which a worker has to give a sign of life
-            assert client.call("app.pid", timeout=5.0) == second
+            assert client.call("app.pid", timeout=PATIENCE_S) == second
         assert is_alive(first)
         assert client.call("mesh.health", peer="w-1")["status"] == "DRAINING"
         supervised.send(signal.SIGHUP)
         supervised.wait_for("reloaded")
-        assert client.call("app.pid", peer="w-1", timeout=5.0) not in (first, second)
+        assert client.call("app.pid", peer="w-1", timeout=PATIENCE_S) not in (first, second)
         assert [one for one in supervised.events if one["event"] in ("died", "leaving")] == []
 
 
@@ -193,7 +193,7 @@ def test_the_workers_of_a_killed_supervisor_finish_their_calls_and_leave(app: Pa
         supervised.wait_for("serving", count=1)
         pids = [one["pid"] for one in supervised.wait_for("loaded", count=2)]
         with ThreadPoolExecutor(1) as pool:
-            napping = pool.submit(client.call, "app.nap", 0.7, timeout=5.0)
+            napping = pool.submit(client.call, "app.nap", 0.7, timeout=PATIENCE_S)
             supervised.wait_for("output", line="napping")
             supervised.send(signal.SIGKILL)
             assert napping.result() in pids
@@ -235,7 +235,7 @@ def test_ports_that_are_taken_are_told_as_without_workers() -> None:
 
 def start_plain(process: Process) -> None:
     for number in (1, 2):
-        process.wait_line(rf"^serving app as plain-{number} on tcp://127\.0\.0\.1:\d+$", 10.0)
+        process.wait_line(rf"^serving app as plain-{number} on tcp://127\.0\.0\.1:\d+$")
 
 
 def test_lines_for_people_say_who_writes_and_a_signal_drains(app: Path) -> None:
@@ -245,7 +245,7 @@ def test_lines_for_people_say_who_writes_and_a_signal_drains(app: Path) -> None:
     with spawn([*MESH, "serve", str(app), *options]) as process, Client([], realm=realm) as client:
         start_plain(process)
         with ThreadPoolExecutor(1) as pool:
-            napping = pool.submit(client.call, "app.nap", 0.5, timeout=5.0)
+            napping = pool.submit(client.call, "app.nap", 0.5, timeout=PATIENCE_S)
             process.wait_line(r"^\[plain-[12]\] napping$")
             assert process.terminate() == 0
             assert napping.result() > 0
@@ -265,7 +265,7 @@ def test_a_second_signal_kills_the_workers(app: Path) -> None:
         os.kill(process.pid, signal.SIGTERM)
         process.wait_line("has drained and ended$")
         assert process.returncode is None
-        assert process.terminate(2.0) == 128 + signal.SIGTERM
+        assert process.terminate() == 128 + signal.SIGTERM
         assert napping.exception() is not None
 
 
@@ -290,7 +290,7 @@ class Manager:
         self._socket.close()
 
     def wait_for(self, text: str, count: int = 1) -> None:
-        wait_until(lambda: sum(text in one for one in list(self.told)) >= count, 10.0, text)
+        wait_until(lambda: sum(text in one for one in list(self.told)) >= count, what=text)
 
     def _hear(self) -> None:
         while heard := self._socket.recv(4096):
@@ -326,6 +326,7 @@ def test_a_server_without_workers_tells_it_too_unless_its_loop_is_stuck(app: Pat
     ):
         manager.wait_for("READY=1\nSTATUS=serving app")
         manager.wait_for("WATCHDOG=1", 2)
+        client.wait_for(1, service="app", timeout=PATIENCE_S)
         with pytest.raises(CallTimeout):
             client.call("app.spin", timeout=1.0)
         told = 0

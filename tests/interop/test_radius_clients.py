@@ -56,7 +56,7 @@ def test_a_packet_with_everything_is_answered_and_stored(tmp_path: Path) -> None
         )  # fmt: skip
         assert wrong.returncode
         daemon.wait_line("its authenticator does not fit the secret; give both sides the same one")
-        assert daemon.terminate(15.0) == 0
+        assert daemon.terminate() == 0
     with Spool(tmp_path / "spool", deliver=False) as spool:
         (entry,) = spool.peek(10)
     assert entry.record is not None

@@ -11,7 +11,7 @@ import zmq
 
 from discovery import Address, MdnsAdvertiser, Peer
 from mesh import CallTimeout, Client, ClientConfig, NoServer
-from tests.helpers import free_port, wait_until
+from tests.helpers import PATIENCE_S, free_port, wait_until
 
 pytestmark = pytest.mark.network
 
@@ -47,7 +47,7 @@ class Stock:
         ready = threading.Event()
         self._thread = threading.Thread(target=self._run, args=(ready,))
         self._thread.start()
-        assert ready.wait(5.0)
+        assert ready.wait(PATIENCE_S)
 
     @property
     def endpoint(self) -> str:
@@ -56,7 +56,7 @@ class Stock:
     def freeze(self) -> None:
         """Take no more messages, though whatever is sent arrives."""
         self._freezing.set()
-        assert self._frozen.wait(5.0)
+        assert self._frozen.wait(PATIENCE_S)
 
     def kill(self) -> None:
         self._ended.set()
@@ -73,7 +73,7 @@ class Stock:
                 if server.poll(10):
                     serve(server, self.name.encode())
             self._frozen.set()
-            self._ended.wait(30.0)
+            self._ended.wait(3 * PATIENCE_S)
 
 
 @contextlib.contextmanager
@@ -122,7 +122,7 @@ def test_a_stock_server_that_died_is_called_again_after_its_restart(proto: str) 
         server.kill()
         wait_until(lambda: [view.state for view in client.servers()] != ["alive"])
         with stock(proto, "second", server.port):
-            reply = client.request("old.x", b"2", timeout=10.0)
+            reply = client.request("old.x", b"2", timeout=PATIENCE_S)
     assert reply.frames == [b"second", b"2"]
 
 
@@ -138,7 +138,7 @@ def test_a_call_moves_from_a_stock_server_that_hangs_to_another(proto: str) -> N
     with stock(proto, "one") as one, stock(proto, "two") as two, calling(one, two) as client:
         client.wait_for(2)
         one.freeze()
-        replies = [client.request("old.x", b"%d" % number, timeout=10.0) for number in range(3)]
+        replies = [client.request("old.x", b"%d" % number, timeout=PATIENCE_S) for number in range(3)]
     assert {reply.body for reply in replies} == {b"two"}
 
 
