@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import statistics
+import time
 
 import pytest
 
 from scripts.faults_discovery import discover_many, discover_one
 from tests.e2e.hosts import Lan, serve
-from tests.helpers import needs_netns, needs_program
+from tests.helpers import needs_netns, needs_program, quickest, wait_until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.network, pytest.mark.slow]
 
 
 def test_a_server_is_called_soon_after_it_binds() -> None:
-    assert statistics.median(discover_one(starts=6).first_ms) < 250.0, "20 to 40 ms on a quiet machine"
+    def median_ms() -> float:
+        return statistics.median(discover_one(starts=6).first_ms)
+
+    assert quickest(median_ms, 250.0, tries=3) < 250.0, "20 to 40 ms on a quiet machine"
 
 
 def test_two_hundred_servers_that_start_at_once_are_all_found_soon() -> None:
-    assert discover_many(processes=10, each=20).worst_ms < 3000.0, "150 to 350 ms on a quiet machine"
+    began = time.monotonic()
+    found = discover_many(processes=10, each=20)
+    took_ms = (time.monotonic() - began) * 1000.0  # most of which is the start of the processes
+    assert found.worst_ms < max(3000.0, took_ms / 4), "150 to 350 ms on a quiet machine"
 
 
 @needs_netns
@@ -32,7 +39,8 @@ def test_an_address_that_leads_nowhere_costs_nothing_beside_one_that_does() -> N
         with lan.caller("b") as caller, lan.spawn("a", *serve("both", 5001)) as server:
             server.wait_line('"name": "both"', 15.0)
             caller.answered("both")
-            assert caller.servers["both"][1:] == ["tcp://10.77.0.1:5001", "tcp://10.66.0.1:5001"]
+            both = ["alive", "tcp://10.77.0.1:5001", "tcp://10.66.0.1:5001"]
+            wait_until(lambda: caller.servers["both"] == both, what="both addresses to be known")
 
 
 @needs_netns

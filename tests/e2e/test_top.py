@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers import Process, needs_program, spawn, wait_until
+from tests.helpers import PATIENCE_S, Process, needs_program, quickest, spawn, wait_until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.network]
 
@@ -41,6 +41,8 @@ with server:
 """
 
 _REALMS = itertools.count()
+_FOUND_S = "1"
+"""Seconds until the first look of a program that shows no later one: on a busy machine servers are found by then."""
 
 
 @pytest.fixture
@@ -99,7 +101,7 @@ class Tmux:
         """Return what is on the screen."""
         return self.run("capture-pane", "-p")
 
-    def wait(self, pattern: str, deadline_s: float = 5.0) -> str:
+    def wait(self, pattern: str, deadline_s: float = PATIENCE_S) -> str:
         """Return the screen once it matches."""
         regex = re.compile(pattern, re.MULTILINE)
         found: list[str] = []
@@ -176,15 +178,22 @@ def test_a_session_in_a_terminal(terminal: Tmux, realm: str) -> None:
             terminal.run("resize-window", "-x", str(width), "-y", str(height))
             terminal.wait(rf"\Amesh-top(.*\n){{{height - 1}}}q quit")
 
-        running[0].kill9()
-        terminal.wait("^calc-server +dead", 2 * 0.5 + 0.3)
+        def die(number: int, name: str) -> float:
+            running[number].kill9()
+            killed_at = time.monotonic()
+            terminal.wait(f"^{name} +dead")
+            return time.monotonic() - killed_at
+
+        victims = iter([(0, "calc-server"), (2, "geo-server")])
+        soon_s = 2 * 0.5 + 0.3
+        assert quickest(lambda: die(*next(victims)), soon_s, tries=2) < soon_s
         terminal.wait("dead +calc-server")
         running[1].terminate()
         terminal.wait("^text-server +gone")
         terminal.wait("gone +text-server")
 
         terminal.keys("q")
-        screen = terminal.wait("^code=0", 2.0)
+        screen = terminal.wait("^code=0")
         assert "mesh-top  " not in screen
         assert terminal.is_clean()
 
@@ -243,7 +252,7 @@ def test_a_signal_ends_it_with_a_clean_terminal(terminal: Tmux, realm: str, numb
     terminal.start("--realm", realm)
     terminal.wait("^no server seen yet: is one running, on this network and in this realm")
     os.kill(terminal.program(), number)
-    terminal.wait("^code=0", 2.0)
+    terminal.wait("^code=0")
     assert terminal.is_clean()
 
 
@@ -278,13 +287,13 @@ def test_colours_are_left_out_where_nobody_wants_them(terminal: Tmux, calm_realm
 
 @needs_program("tmux")
 def test_a_dumb_terminal_gets_one_table(terminal: Tmux, calm_realm: str) -> None:
-    terminal.start("--realm", calm_realm, "-d", "0.1", env="TERM=dumb")
+    terminal.start("--realm", calm_realm, "-d", _FOUND_S, env="TERM=dumb")
     screen = terminal.wait("^code=0")
     assert re.search("^calc-server +alive", screen, re.MULTILINE)
 
 
 def test_a_pipe_gets_one_plain_table(calm_realm: str) -> None:
-    done = run("--realm", calm_realm, "-d", "0.2", "-s", "-name", "-f", "alive")
+    done = run("--realm", calm_realm, "-d", _FOUND_S, "-s", "-name", "-f", "alive")
     titles, *rows = done.stdout.splitlines()
     assert (done.returncode, done.stderr) == (0, "")
     assert titles.split()[:3] == ["NAME", "STATE", "SERVICES"]
@@ -312,7 +321,7 @@ def test_with_nohup_it_outlives_its_terminal(calm_realm: str) -> None:
 
 
 def test_json_has_one_object_a_line_for_each_server(calm_realm: str) -> None:
-    done = run("--realm", calm_realm, "--once", "--json", "-d", "0.3", "-s", "-name")
+    done = run("--realm", calm_realm, "--once", "--json", "-d", _FOUND_S, "-s", "-name")
     rows = [json.loads(line) for line in done.stdout.splitlines()]
     assert (done.returncode, done.stderr) == (0, "")
     assert [row["name"] for row in rows] == ["text-server", "calc-server"]
@@ -321,15 +330,15 @@ def test_json_has_one_object_a_line_for_each_server(calm_realm: str) -> None:
     assert text["uptime_s"] > 0.2
     assert text["memory"] > 1 << 20
     assert 0.0 <= text["cpu_percent"] < 100.0
-    assert 0.0 < text["rtt_s"] < 1.0
-    assert 0.0 <= text["age_s"] < 0.3
+    assert 0.0 < text["rtt_s"] < PATIENCE_S
+    assert 0.0 <= text["age_s"] < PATIENCE_S
     assert [method["name"] for method in text["methods"]] == ["text.add"]
     assert [address["state"] for address in text["addresses"]] == ["alive"]
     assert (text["txt"]["svc"], text["txt"]["id"]) == ("text", text["peer_id"])
 
 
 def test_csv_has_titles_once_and_fields_that_were_asked_for(calm_realm: str) -> None:
-    done = run("--realm", calm_realm, "--csv", "-n", "2", "-d", "0.1", "-o", "name,state,p99", "-f", "text")
+    done = run("--realm", calm_realm, "--csv", "-n", "2", "-d", _FOUND_S, "-o", "name,state,p99", "-f", "text")
     assert done.stdout.splitlines() == ["name,state,p99_s", "text-server,alive,", "text-server,alive,"]
     assert (done.returncode, done.stderr) == (0, "")
 
@@ -339,13 +348,18 @@ def test_a_frozen_server_never_delays_the_others(realm: str) -> None:
         servers(realm, "calc", "text") as [calc, _],
         spawn([PROGRAM, "--realm", realm, "--json", "-d", "0.2"]) as top,
     ):
-        top.wait_line('"calc-server"', 10.0)
+
+        def five_looks_s() -> float:
+            before = len(top.lines)
+            started = time.monotonic()
+            wait_until(lambda: len([line for line in top.lines[before:] if '"text-server"' in line]) >= 5)
+            return time.monotonic() - started
+
+        top.wait_line('"calc-server"')
+        calm_s = five_looks_s()
         calc.stop()
-        top.wait_line('"calc-server", .*"state": "(suspect|dead)"', 5.0)
-        before = len(top.lines)
-        started = time.monotonic()
-        wait_until(lambda: len([line for line in top.lines[before:] if '"text-server"' in line]) >= 5)
-        assert time.monotonic() - started < 2.0
+        top.wait_line('"calc-server", .*"state": "(suspect|dead)"')
+        assert five_looks_s() < 2 * calm_s + 1.0, "waiting for it would take 2 s each time"
         calc.cont()
         top.wait_line('"calc-server", .*"state": "alive"', since=len(top.lines))
         assert top.terminate() == 0
