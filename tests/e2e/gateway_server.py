@@ -67,6 +67,7 @@ async def hold(request: Request, seconds: float) -> str:
         for _ in range(int(seconds * 100)):
             await asyncio.sleep(0.01)
             if request.cancelled:
+                await asyncio.sleep(5.0)  # an answer now might still be in time for a caller who is late himself
                 break
     finally:
         held["cancelled"] += request.cancelled

@@ -21,7 +21,7 @@ from typing import Any
 import pytest
 
 from mesh import Status
-from tests.helpers import Process, needs_program, spawn, wait_until
+from tests.helpers import PATIENCE_S, Process, needs_program, spawn, wait_until
 from tests.helpers.http import Answer, ask, connected, say
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.network]
@@ -35,16 +35,16 @@ _REALMS = itertools.count()
 def server(realm: str, *arguments: str) -> Iterator[Process]:
     command = [sys.executable, "-m", "tests.e2e.gateway_server", *arguments]
     with spawn(command, env={"MESH_REALM": realm}) as process:
-        process.wait_line("ready", 20.0)
+        process.wait_line("ready")
         yield process
 
 
 @contextlib.contextmanager
 def gateway(realm: str, *options: str, alive: int = 1) -> Iterator[tuple[Process, int]]:
     with spawn([PROGRAM, "gateway", "--listen", "127.0.0.1:0", *options], env={"MESH_REALM": realm}) as process:
-        port = int(process.wait_line(r"answering on \w+://[^:]+:(\d+)/", 20.0)[1])
+        port = int(process.wait_line(r"answering on \w+://[^:]+:(\d+)/")[1])
         if alive:
-            wait_until(lambda: ask(port, "/readyz").body == b"servers alive: %d\n" % alive, 10.0, "live servers")
+            wait_until(lambda: ask(port, "/readyz").body == b"servers alive: %d\n" % alive, what="live servers")
         yield process, port
 
 
@@ -61,7 +61,7 @@ def realm() -> str:
     return f"gateway-{os.getpid()}-{next(_REALMS)}"
 
 
-def call(port: int, method: str, *arguments: object, timeout_s: float = 5.0, **headers: str) -> Answer:
+def call(port: int, method: str, *arguments: object, timeout_s: float = PATIENCE_S, **headers: str) -> Answer:
     """Call a typed method."""
     headers.setdefault("content_type", "application/json")
     body = json.dumps(arguments)
@@ -169,7 +169,7 @@ def test_the_table_has_every_status() -> None:
 
 @pytest.mark.parametrize(("code", "status"), TABLE.items())
 def test_each_status_of_a_method_has_its_own(port: int, code: str, status: int) -> None:
-    failed = call(port, "work.end", code, timeout_s=0.5)
+    failed = call(port, "work.end", code)
     assert (failed.status, failed.headers["content-type"]) == (status, PROBLEM)
     told = failed.json
     assert (told["status"], told["code"], told["method"]) == (status, code, "work.end")
@@ -208,7 +208,7 @@ def test_a_service_that_nobody_offers_is_waited_for_and_then_unavailable(port: i
 def test_a_call_that_takes_longer_than_its_deadline_times_out(port: int, header: dict[str, str]) -> None:
     failed = ask(port, "/v1/call/work/hold", "[20]", **header)
     assert (failed.status, failed.json["error"]) == (504, "CallTimeout")
-    assert 0.19 < failed.json["elapsed_s"] < 2.0
+    assert 0.19 < failed.json["elapsed_s"] < 10.0, "half of what the call would take"
     assert [attempt["name"] for attempt in failed.json["attempts"]] == ["one"]
 
 
@@ -220,16 +220,17 @@ def test_a_deadline_that_is_none_is_refused(port: int, value: str) -> None:
 
 
 def test_a_server_without_room_is_told_from_one_that_fails(port: int) -> None:
-    holding = threading.Thread(target=call, args=(port, "narrow.hold_one", 1.0))
-    holding.start()
-    try:
-        # The place is taken once the first call has come to the server.
-        answers = [call(port, "narrow.hold_one", 0.0, timeout_s=0.3) for _ in range(3)]
-    finally:
-        holding.join()
-    refused = next(answer for answer in answers if answer.status != 200)
-    assert (refused.status, refused.headers["retry-after"]) == (429, "1")
-    assert refused.json["error"] == "Overloaded"
+    def refused() -> list[Answer]:
+        answer = call(port, "narrow.hold_one", 0.0, timeout_s=0.3)
+        # 504: at its deadline the server had it once more, and would have refused it again.
+        return [answer] if answer.status not in (200, 504) else []
+
+    head = b"POST /v1/call/narrow/hold_one HTTP/1.1\r\nhost: localhost\r\nrequest-timeout: 60\r\n"
+    with connected(port) as connection:
+        connection.sendall(head + b"content-length: 4\r\n\r\n[60]")  # until it hangs up
+        [answer] = wait_until(refused, what="a refusal")
+    assert (answer.status, answer.headers["retry-after"]) == (429, "1")
+    assert answer.json["error"] == "Overloaded"
 
 
 def test_what_cannot_be_sent_is_refused(port: int) -> None:
@@ -268,7 +269,7 @@ def test_a_caller_who_hangs_up_cancels_the_call(port: int) -> None:
     with connected(port) as connection:
         connection.sendall(head + b"[60]")
         wait_until(lambda: call(port, "work.seen").json["begun"] == before["begun"] + 1)
-    wait_until(lambda: call(port, "work.seen").json["cancelled"] == before["cancelled"] + 1, 5.0, "the cancellation")
+    wait_until(lambda: call(port, "work.seen").json["cancelled"] == before["cancelled"] + 1, what="the cancellation")
 
 
 def test_a_gateway_that_is_told_to_stop_finishes_what_runs(realm: str) -> None:
@@ -281,7 +282,7 @@ def test_a_gateway_that_is_told_to_stop_finishes_what_runs(realm: str) -> None:
             stream.sendall(b"GET /v1/events HTTP/1.1\r\nhost: localhost\r\n\r\n")
             wait_until(lambda: b"present" in stream.recv(4096))
             os.kill(process.pid, signal.SIGTERM)
-            assert process.wait(10.0) == 0
+            assert process.wait() == 0
         calling.join()
         assert [answer.status for answer in answers] == [200]
         assert process.stderr == []
@@ -342,12 +343,11 @@ def test_servers_that_come_and_go_are_streamed(realm: str) -> None:
     with server(realm, "one"), gateway(realm) as (_, port), connected(port) as connection:
         stream = events(connection)
         assert next(stream) == ("peer", {"kind": "present", "name": "one", **_where(port)})
+        of_two = (told["kind"] for kind, told in stream if kind == "peer" and told["name"] == "two")
         with server(realm, "two") as two:
-            kind, told = next(stream)
-            assert (kind, told["kind"], told["name"]) == ("peer", "appeared", "two")
+            assert next(of_two) == "appeared"
             two.kill9()
-            kind, told = next(stream)
-            assert (kind, told["kind"], told["name"]) == ("peer", "dead", "two")
+            assert "dead" in of_two
 
 
 def _where(port: int) -> dict[str, str]:
@@ -477,7 +477,7 @@ def test_what_cannot_be_used_is_said_in_a_sentence(tmp_path: Path, options: list
         (tmp_path / name).chmod(mode)
     words = [str(tmp_path / word) if word.isupper() else word for word in options]
     with spawn([PROGRAM, "gateway", "--listen", "127.0.0.1:0", *words]) as process:
-        assert process.wait(20.0) == 2
+        assert process.wait() == 2
     (said,) = process.stderr
     assert re.search(sentence, said)
 
@@ -485,7 +485,7 @@ def test_what_cannot_be_used_is_said_in_a_sentence(tmp_path: Path, options: list
 def test_a_port_in_use_is_said_in_a_sentence() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         with spawn([PROGRAM, "gateway", "--listen", f"127.0.0.1:{taken.getsockname()[1]}"]) as process:
-            assert process.wait(20.0) == 2
+            assert process.wait() == 2
         assert "Address already in use; give another address or port with --listen" in process.stderr[0]
 
 

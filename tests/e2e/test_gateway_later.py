@@ -34,14 +34,14 @@ class Stage:
     def server(self) -> Iterator[Process]:
         command = [sys.executable, "-m", "tests.e2e.gateway_server", "one"]
         with spawn(command, env=self._environment) as process:
-            process.wait_line("ready", 20.0)
+            process.wait_line("ready")
             yield process
 
     @contextlib.contextmanager
     def gateway(self, *options: str) -> Iterator[Process]:
         command = [PROGRAM, "gateway", "--listen", "127.0.0.1:0", "--spool", str(self._directory), *options]
         with spawn(command, env=self._environment) as process:
-            self.port = int(process.wait_line(r"answering on \w+://[^:]+:(\d+)/", 20.0)[1])
+            self.port = int(process.wait_line(r"answering on \w+://[^:]+:(\d+)/")[1])
             yield process
 
     def put(self, method: str, *arguments: object, prefer: str = "respond-async", **headers: str) -> Answer:
@@ -54,7 +54,7 @@ class Stage:
         return answer.json
 
     def ended(self, url: str) -> Any:
-        wait_until(lambda: "ended_at" in self.state(url), 10.0, f"the end of {url}")
+        wait_until(lambda: "ended_at" in self.state(url), what=f"the end of {url}")
         return self.state(url)
 
 
@@ -78,7 +78,7 @@ def test_a_call_for_later_outlives_its_gateway_and_waits_for_a_server(stage: Sta
         }
         answer = ask(stage.port, f"{url}/answer")
         assert (answer.status, answer.headers["retry-after"]) == (202, "1")
-        wait_until(lambda: "problem" in stage.state(url), 5.0, "a first try")
+        wait_until(lambda: "problem" in stage.state(url), what="a first try")
         assert stage.state(url)["problem"] == "work.add: no server that offers work is alive."
         process.kill9()
     with stage.gateway() as process, stage.server():
@@ -95,7 +95,7 @@ def test_a_call_that_must_not_run_twice_is_not_made_again_after_a_kill(stage: St
     with stage.server():
         with stage.gateway() as process:
             url = stage.put("work.hold", 30).headers["location"]
-            wait_until(lambda: stage.put("work.seen", prefer="none").json["begun"] == 1, 10.0, "its begin")
+            wait_until(lambda: stage.put("work.seen", prefer="none").json["begun"] == 1, what="its begin")
             process.kill9()
         with stage.gateway():
             state = stage.ended(url)
@@ -152,7 +152,7 @@ def test_what_is_no_call_or_nobodys_call_is_refused(stage: Stage, tmp_path: Path
 def test_without_a_directory_the_preference_is_not_applied(stage: Stage) -> None:
     command = [PROGRAM, "gateway", "--listen", "127.0.0.1:0"]
     with stage.server(), spawn(command, env=stage._environment) as process:
-        stage.port = int(process.wait_line(r"answering on \w+://[^:]+:(\d+)/", 20.0)[1])
+        stage.port = int(process.wait_line(r"answering on \w+://[^:]+:(\d+)/")[1])
         answer = stage.put("work.add", 2, 3)
         assert (answer.status, answer.body) == (200, b"5")
         assert "preference-applied" not in answer.headers
