@@ -34,12 +34,12 @@ class Daemon:
     def entries(self, count: int) -> list[dict[str, Any]]:
         """Return so many records, when they are there."""
         with Spool(self.path, deliver=False) as spool:
-            wait_until(lambda: spool.stats().ready >= count, 10.0, f"{count} records")
+            wait_until(lambda: spool.stats().ready >= count, what=f"{count} records")
             return [json.loads(entry.record.body) for entry in spool.peek(10_000) if entry.record]
 
     def counts(self) -> dict[str, dict[str, int]]:
         """Stop it; return what it has counted by protocol."""
-        assert self.process.terminate(15.0) == 0
+        assert self.process.terminate() == 0
         counts = json.loads(self.process.stdout[-1])["counts"]
         return {endpoint.split()[1][:3]: counted for endpoint, counted in counts.items()}
 
@@ -63,7 +63,7 @@ def daemon(tmp_path: Path) -> Iterator[Daemon]:
 
 def log(daemon: Daemon, *words: str) -> None:
     subprocess.run(
-        ["logger", "--server", "127.0.0.1", "--port", str(daemon.port), "--tag", "test", *words], check=True, timeout=10
+        ["logger", "--server", "127.0.0.1", "--port", str(daemon.port), "--tag", "test", *words], check=True, timeout=20
     )
 
 
@@ -102,11 +102,13 @@ def test_datagrams_of_logger_are_stored_or_counted(daemon: Daemon, tmp_path: Pat
 
 RSYSLOG = """
 global(workDirectory="{folder}")
+main_queue(queue.timeoutShutdown="20000")
 module(load="imuxsock" SysSock.Use="off")
 input(type="imuxsock" Socket="{folder}/log" RateLimit.Interval="0")
 action(type="omfwd" target="127.0.0.1" port="{port}" protocol="{protocol}" TCP_Framing="{framing}"
        template="RSYSLOG_SyslogProtocol23Format"
-       queue.type="LinkedList" queue.size="100000" action.resumeRetryCount="-1" action.resumeInterval="1")
+       queue.type="LinkedList" queue.size="100000" queue.timeoutShutdown="20000"
+       action.resumeRetryCount="-1" action.resumeInterval="1")
 """
 
 
@@ -129,7 +131,7 @@ def test_rsyslogd_forwards_everything(tmp_path: Path, protocol: str, framing: st
                 # It keeps the blank that stands behind the tag.
                 assert [entry["fields"]["message"] for entry in entries] == [f" {message}" for message in messages]
                 assert {entry["fields"]["format"] for entry in entries} == {"rfc5424"}
-            rsyslogd.terminate(10.0)
+            rsyslogd.terminate()
         counts = daemon.counts()[protocol]
         if protocol == "udp":
             # rsyslogd says something of itself as well.
@@ -143,7 +145,7 @@ def test_rsyslogd_waits_while_there_is_nobody_and_its_queue_arrives_later(tmp_pa
         config = Path(folder) / "conf"
         text = RSYSLOG.format(folder=folder, port=daemon.port, protocol="tcp", framing="octet-counted")
         config.write_text(text)
-        assert daemon.process.terminate(15.0) == 0
+        assert daemon.process.terminate() == 0
         with spawn(["rsyslogd", "-n", "-f", config, "-i", f"{folder}/pid"]) as rsyslogd:
             wait_until(lambda: (Path(folder) / "log").exists(), what="the socket of rsyslogd")
             for number in range(20):
@@ -155,10 +157,8 @@ def test_rsyslogd_waits_while_there_is_nobody_and_its_queue_arrives_later(tmp_pa
                 again.wait_line('"ready"')
                 expected = {f" message {number}" for number in range(20)}
                 # The first one comes twice: rsyslogd 8.2302 sends it again by itself, with the same octets.
-                wait_until(
-                    lambda: expected <= {entry["fields"]["message"] for entry in daemon.entries(0)}, 10.0, "all of them"
-                )
-            rsyslogd.terminate(10.0)
+                wait_until(lambda: expected <= {entry["fields"]["message"] for entry in daemon.entries(0)})
+            rsyslogd.terminate()
 
 
 def test_the_raw_message_is_kept_as_it_was_sent(daemon: Daemon) -> None:
