@@ -6,6 +6,8 @@
 Every measurement has fresh processes, servers and client apart. The contenders of a section take turns, round after
 round, and each round gives one ratio to its base: other work on the machine moves absolute numbers by a third, ratios
 much less. Shown are medians over all rounds, of ratios also the lowest and the highest. Everything takes ten minutes.
+`floor` makes calls as the mesh does and promises nothing: what is between it and a bare loop is the price of calls in
+Python, what is between it and the mesh is the price of failover, deadlines and bounds.
 
 `core` counts instructions, which are the same on a noisy machine; --store writes them down, and --check tells whether
 they have grown since.

@@ -18,22 +18,25 @@ PEERS_SECTION = "peers"
 _REP = (Servers("raw.rep"),)
 _ROUTER = (Servers("raw.router"),)
 _MESH = (Servers("mesh.inline"),)
+_LEAST = (Servers("floor.router"),)
 _BASE = "raw DEALER, 64 in flight"
 """What the limits of throughput are relative to, whatever is in flight."""
 _RAW_CALL = "raw REQ-REP"
 
 
 def _sync(effort: Effort) -> Section:
-    request, typed = "Client.request", "Client.call, typed"
+    request, typed, floor = "Client.request", "Client.call, typed", "floor, sync"
     return Section(
         "sync",
         (
             Calls("raw.req", _REP).contender(_RAW_CALL, effort),
             Calls("mesh.sync", _MESH).contender(request, effort),
             Calls("mesh.typed", _MESH).contender(typed, effort),
+            Calls("floor.sync", _LEAST).contender(floor, effort),
         ),
         (
             Ratio(request, _RAW_CALL, "p50_us", Limit(at_most=1.15)),
+            Ratio(floor, _RAW_CALL, "p50_us"),
             Ratio(request, _RAW_CALL, "p99_us", base_key="p50_us"),
             Ratio(typed, _RAW_CALL, "p50_us"),
         ),
@@ -41,16 +44,18 @@ def _sync(effort: Effort) -> Section:
 
 
 def _async(effort: Effort) -> Section:
-    request, loop = "AsyncClient.request", "raw DEALER of zmq.asyncio"
+    request, loop, floor = "AsyncClient.request", "raw DEALER of zmq.asyncio", "floor, asyncio"
     return Section(
         "async",
         (
             Calls("raw.req", _REP).contender(_RAW_CALL, effort),
             Calls("raw.loop", _ROUTER).contender(loop, effort),
             Calls("mesh.async", _MESH).contender(request, effort),
+            Calls("floor.async", _LEAST).contender(floor, effort),
         ),
         (
             Ratio(request, _RAW_CALL, "p50_us", Limit(at_most=1.35)),
+            Ratio(floor, _RAW_CALL, "p50_us"),
             Ratio(request, _RAW_CALL, "p99_us", base_key="p50_us"),
             Ratio(request, loop, "p50_us"),
         ),
@@ -62,6 +67,7 @@ def _flight(effort: Effort) -> Section:
     raw = {number: f"raw DEALER, {number} in flight" for number in numbers}
     ours = {number: f"AsyncClient, {number} in flight" for number in numbers}
     lean = "raw DEALER, 64 in flight, single frames"
+    floors = {number: f"floor, {number} in flight" for number in (64, 256)}
     limits = {64: Limit(at_least=1.0), 256: Limit(at_least=1.6)}
     return Section(
         "flight",
@@ -69,9 +75,11 @@ def _flight(effort: Effort) -> Section:
             *(Calls("raw.dealer", _ROUTER, number).contender(raw[number], effort) for number in numbers),
             Calls("raw.lean-dealer", _ROUTER, 64).contender(lean, effort),
             *(Calls("mesh.async", _MESH, number).contender(ours[number], effort) for number in numbers),
+            *(Calls("floor.async", _LEAST, number).contender(floor, effort) for number, floor in floors.items()),
         ),
         (
             *(Ratio(ours[number], _BASE, "rate", limits.get(number)) for number in numbers),
+            *(Ratio(floor, _BASE, "rate") for floor in floors.values()),
             *(Ratio(ours[number], raw[number], "rate") for number in numbers if number != 64),
             Ratio(lean, _BASE, "rate"),
         ),

@@ -22,7 +22,14 @@ from tests.helpers import needs_program, wait_until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.network, pytest.mark.slow]
 
-RATIOS = {"handlers": slice(3), "known": slice(1, 2), "start": slice(1, 2)}
+RATIOS = {
+    "sync": slice(2),
+    "async": slice(2),
+    "flight": slice(5, 6),
+    "handlers": slice(3),
+    "known": slice(1, 2),
+    "start": slice(1, 2),
+}
 """Which of a section's ratios are measured; the first of the others."""
 
 

@@ -1,0 +1,152 @@
+"""The least that calls of this kind cost in Python: where the mesh could get to if it decided nothing.
+
+Calls gather in one list and leave together, as the mesh's do: ROUTER, a high-water mark of 1, records of msgpack, a
+future or a return value for each call. But there is one server, which is taken to live for ever: no deadline, no retry,
+no PING, no measurement, no admission, nothing that is checked. What is between a bare socket and this is the price of
+calls; what is between this and the mesh, that of its promises.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import TYPE_CHECKING
+
+import msgspec
+import zmq
+
+from scripts.bench_load import HOST, METHOD, Call, Client, Load, Run, concurrently, endpoints, one_by_one
+
+if TYPE_CHECKING:
+    import asyncio
+
+__all__ = ["CLIENTS", "SERVERS"]
+
+_encode = msgspec.msgpack.Encoder().encode
+_SERVER = b"s"
+"""Routing id of the only server."""
+
+
+class _Asked(msgspec.Struct, array_like=True, gc=False):
+    number: int
+    method: str
+    body: bytes
+
+
+class _Answer(msgspec.Struct, array_like=True, gc=False):
+    number: int
+    body: bytes
+
+
+_decode_asked = msgspec.msgpack.Decoder(list[_Asked]).decode
+_decode_answers = msgspec.msgpack.Decoder(list[_Answer]).decode
+
+
+def _serve(servers: int, announce: Callable[[list[int]], None]) -> None:
+    """Echo what each message asks for, in one message."""
+    methods = {METHOD: lambda body: body}
+    socket = zmq.Context().socket(zmq.ROUTER)
+    announce([socket.bind_to_random_port(f"tcp://{HOST}")])
+    while True:
+        client, head = socket.recv_multipart()
+        answers = [_Answer(asked.number, methods[asked.method](asked.body)) for asked in _decode_asked(head)]
+        socket.send_multipart([client, _encode(answers)])
+
+
+SERVERS: dict[str, Callable[[int, Callable[[list[int]], None]], None]] = {"router": _serve}
+
+
+@contextlib.contextmanager
+def _connected(load: Load) -> Iterator[zmq.Socket[bytes]]:
+    with zmq.Context() as context, context.socket(zmq.ROUTER) as socket:
+        socket.linger = 0
+        socket.sndhwm = 1
+        socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
+        monitor = socket.get_monitor_socket(zmq.EVENT_HANDSHAKE_SUCCEEDED)
+        socket.setsockopt(zmq.CONNECT_ROUTING_ID, _SERVER)
+        socket.connect(endpoints(load)[0])
+        monitor.recv_multipart()
+        socket.disable_monitor()
+        yield socket
+
+
+@contextlib.contextmanager
+def _sync(load: Load) -> Iterator[Run]:
+    """One call after the other."""
+    body = load.body
+    number = 0
+    with _connected(load) as socket:
+
+        def call() -> None:
+            nonlocal number
+            number += 1
+            socket.send_multipart([_SERVER, _encode([_Asked(number, METHOD, body)])])
+            _, head = socket.recv_multipart()
+            (answer,) = _decode_answers(head)
+            assert answer.number == number
+
+        yield one_by_one(call)
+
+
+class _Futures:
+    """A socket in a loop, and a future for each call."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, socket: zmq.Socket[bytes]) -> None:
+        self._loop = loop
+        self._socket = socket
+        self._number = 0
+        self._asked: list[_Asked] = []
+        self._waiting: dict[int, asyncio.Future[bytes]] = {}
+        self._scheduled = False
+        loop.add_reader(int(socket.getsockopt(zmq.FD)), self._turn)
+
+    def call(self, body: bytes) -> asyncio.Future[bytes]:
+        self._number += 1
+        future = self._waiting[self._number] = self._loop.create_future()
+        self._asked.append(_Asked(self._number, METHOD, body))
+        if len(self._waiting) == 1:
+            self._send()
+        if not self._scheduled:
+            self._scheduled = True
+            self._loop.call_soon(self._turn)
+        return future
+
+    def _send(self) -> None:
+        with contextlib.suppress(zmq.Again):
+            self._socket.send_multipart([_SERVER, _encode(self._asked)], zmq.NOBLOCK)
+            self._asked = []
+
+    def _turn(self) -> None:
+        self._scheduled = False
+        if self._asked:
+            self._send()
+        waiting = self._waiting
+        try:
+            while True:
+                _, head = self._socket.recv_multipart(zmq.NOBLOCK)
+                for answer in _decode_answers(head):
+                    waiting.pop(answer.number).set_result(answer.body)
+        except zmq.Again:
+            pass
+
+
+@contextlib.asynccontextmanager
+async def _loop_connected(load: Load) -> AsyncIterator[Call]:
+    import asyncio
+
+    body = load.body
+    with _connected(load) as socket:
+        futures = _Futures(asyncio.get_running_loop(), socket)
+
+        async def call() -> bytes:
+            return await futures.call(body)
+
+        yield call
+
+
+def _async(load: Load) -> contextlib.AbstractContextManager[Run]:
+    """So many in flight."""
+    return concurrently(_loop_connected(load), load.in_flight)
+
+
+CLIENTS: dict[str, Client] = {"sync": _sync, "async": _async}
