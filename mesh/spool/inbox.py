@@ -39,7 +39,7 @@ _Handler = TypeVar("_Handler", bound=Callable[..., None])
 _Batch = Callable[[list[SpoolRecord], sqlite3.Connection], None]
 
 _THREADS = 8
-"""Calls that wait for one commit together: it is one fsync for all of them."""
+"""Calls that wait for one commit together: it is one fsync for all of them, however many records each brings."""
 
 
 class Inbox:
@@ -167,7 +167,7 @@ class Inbox:
         except ValueError as error:
             raise RemoteError(str(error), code=Status.INVALID_ARGUMENT) from None
         try:
-            return self._commits.do(lambda ledger: _Delivery(ledger, store, floors).take(records), len(records))
+            return self._commits.do(lambda ledger: _Delivery(ledger, store, floors).take(records))
         except ClosedError:
             raise RemoteError(f"{self.path} is closed here; the records come again", code=Status.UNAVAILABLE) from None
 

@@ -217,7 +217,7 @@ def test_a_handler_cannot_part_its_effect_from_the_note(path: Path, end: str) ->
     assert stored(path) == []
 
 
-def test_batches_that_wait_are_stored_in_one_transaction(path: Path) -> None:
+def test_batches_that_wait_are_stored_in_one_transaction_however_large_they_are(path: Path) -> None:
     entered, go_on = threading.Event(), threading.Event()
     commits: list[int] = []
 
@@ -228,7 +228,8 @@ def test_batches_that_wait_are_stored_in_one_transaction(path: Path) -> None:
         assert go_on.wait(5.0)
 
     with opened(path, handler) as inbox:
-        threads = [threading.Thread(target=send, args=(inbox, [record(seq)])) for seq in range(1, 6)]
+        batches = [[record(seq) for seq in range(first, first + 500)] for first in range(1, 2501, 500)]
+        threads = [threading.Thread(target=send, args=(inbox, batch)) for batch in batches]
         threads[0].start()
         assert entered.wait(5.0)
         for thread in threads[1:]:
@@ -245,8 +246,8 @@ def test_batches_that_wait_are_stored_in_one_transaction(path: Path) -> None:
         go_on.set()
         for thread in threads:
             thread.join(5.0)
-    assert looked[:2] == [1, 5]
-    assert sorted(stored(path)) == [1, 2, 3, 4, 5]
+    assert looked[:2] == [500, 2500]
+    assert sorted(stored(path)) == list(range(1, 2501))
 
 
 def test_two_inboxes_of_one_file_know_what_the_other_has(path: Path) -> None:
