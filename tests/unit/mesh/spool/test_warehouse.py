@@ -23,15 +23,15 @@ def lines(path: Path) -> list[dict[str, Any]]:
 def test_each_record_is_a_row(tmp_path: Path) -> None:
     path = tmp_path / "w.db"
     with Warehouse.in_table(path) as warehouse:
-        bodies = [b'{"a": 1}', b"\xff\x00", b"a\x00b", "grün".encode()]
+        bodies = [b'{"a": 1}', b"\xff\x00", b"a\x00b", "grün".encode(), b"\xff", b"\xfe"]
         send(warehouse.inbox, [record(seq, body, stream="s") for seq, body in enumerate(bodies, 1)])
         send(warehouse.inbox, [record(1, bodies[0])])
-        assert warehouse.counts().records == 4
+        assert warehouse.counts().records == 6
     with contextlib.closing(sqlite3.connect(path)) as db:
         rows = db.execute("SELECT seq, stream, at, body, CAST(body AS BLOB) FROM records ORDER BY id").fetchall()
         assert db.execute("SELECT json_extract(body, '$.a') FROM records WHERE id = 1").fetchone() == (1,)
-    assert [row[:3] for row in rows] == [(seq, "s", 1000.0 + seq) for seq in range(1, 5)]
-    assert [row[3] for row in rows] == ['{"a": 1}', b"\xff\x00", b"a\x00b", "grün"]
+    assert [row[:3] for row in rows] == [(seq, "s", 1000.0 + seq) for seq in range(1, 7)]
+    assert [row[3] for row in rows] == ['{"a": 1}', b"\xff\x00", b"a\x00b", "grün", b"\xff", b"\xfe"]
     assert [row[4] for row in rows] == bodies
 
 
