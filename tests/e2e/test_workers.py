@@ -240,7 +240,8 @@ def start_plain(process: Process) -> None:
 
 def test_lines_for_people_say_who_writes_and_a_signal_drains(app: Path) -> None:
     realm = f"plain-{os.getpid()}"
-    port = free_port()
+    with ExitStack() as taken:
+        port = take_ports(2, taken)  # and free them again
     options = ["--workers", "2", "--name", "plain", "--bind", f"tcp://127.0.0.1:{port}", "--realm", realm]
     with spawn([*MESH, "serve", str(app), *options]) as process, Client([], realm=realm) as client:
         start_plain(process)
