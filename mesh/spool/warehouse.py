@@ -159,5 +159,5 @@ def _body(body: bytes) -> str | bytearray:
             return body.decode()
     except UnicodeDecodeError:
         pass
-    # The module looks for an adapter of each bytes object, but for none of a bytearray: that takes longer than the copy.
+    # The module looks for an adapter of each bytes object, but of no bytearray, and that takes longer than the copy.
     return bytearray(body)
