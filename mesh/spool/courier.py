@@ -137,8 +137,10 @@ class Courier:
         """In the order in which they go; live letters are among them once it is known where they begin."""
         self._live_first = live_first
         self._asks_newest = live_first
-        self._held = Ranges()
-        """The rows that were fetched and are not settled."""
+        self._held: dict[int, Letter] = {}
+        """Letters that were fetched and are not settled, by row."""
+        self._top = 0
+        """The greatest row that was ever fetched."""
         self._held_records = 0
         self._held_octets = 0
         self._again: list[_Parcel] = []
@@ -222,15 +224,26 @@ class Courier:
         source.end = fetched.end
         if not fetched.letters:
             return
-        letters, held = fetched.letters, self._held
-        source.after = letters[-1].last
-        if held.gaps(letters[0].row, source.after) != [(letters[0].row, source.after)]:
-            letters = [letter.part(*run) for letter in letters for run in held.gaps(letter.row, letter.last)]
+        letters = fetched.letters if fetched.letters[0].row > self._top else self._not_held(fetched.letters)
+        source.after = fetched.letters[-1].last
+        self._top = max(self._top, source.after)
         if fetched.live:
             letters = [letter for letter in letters if not letter.stream]
         self._hold(letters)
         source.pool += letters
         source.records += _records_of(letters)
+
+    def _not_held(self, letters: Iterable[Letter]) -> list[Letter]:
+        found: list[Letter] = []
+        rows: Ranges | None = None
+        for letter in letters:
+            held = self._held.get(letter.row)
+            if held is not None and held.records >= letter.records:
+                continue
+            if rows is None:
+                rows = Ranges(_runs_of(self._held[row] for row in sorted(self._held)))
+            found += [letter.part(first, last) for first, last in rows.gaps(letter.row, letter.last)]
+        return found
 
     def _begin_live(self, row: int) -> None:
         self._sources = [self._live, self._backlog]
@@ -262,9 +275,12 @@ class Courier:
         settle, left = self._sorted_out(parcel, Ranges(event.durable), event.refused)
         self._hold(left)
         if self._refusals:
-            self._refusals = {row: count for row, count in self._refusals.items() if row in self._held}
+            delivered = Ranges(settle.delivered)
+            gone = [row for row in self._refusals if row in delivered or row in settle.quarantined]
+            for row in gone:
+                del self._refusals[row]
         if left:
-            rows = _rows_of(left)
+            rows = Ranges(_runs_of(left))
             tries = max((count for row, count in self._refusals.items() if row in rows), default=1)
             self._put_back(_Parcel(left, now + self._pause_s(tries)))
         if settle.delivered or settle.quarantined:
@@ -273,7 +289,7 @@ class Courier:
     def _sorted_out(self, parcel: _Parcel, durable: Ranges, refused: Mapping[int, str]) -> tuple[Settle, list[Letter]]:
         """Return what is done with, and what is to come again."""
         if not durable.gaps(0, parcel.records - 1):
-            return Settle(list(_rows_of(parcel.letters)), {}), []
+            return Settle(_runs_of(parcel.letters), {}), []
         delivered = Ranges()
         quarantined: dict[int, str] = {}
         left: list[Letter] = []
@@ -344,15 +360,30 @@ class Courier:
 
     def _hold(self, letters: Sequence[Letter]) -> None:
         for letter in letters:
-            self._held.add(letter.row, letter.last)
+            self._held[letter.row] = letter
         self._held_records += _records_of(letters)
         self._held_octets += _octets_of(letters)
 
     def _let_go(self, letters: Sequence[Letter]) -> None:
-        for first, last in _rows_of(letters):
-            self._held.remove(first, last)
+        for letter in letters:
+            del self._held[letter.row]
         self._held_records -= _records_of(letters)
         self._held_octets -= _octets_of(letters)
+
+    def _divided(self, letters: Sequence[Letter], records: int) -> tuple[list[Letter], list[Letter]]:
+        """Return the first so many records of letters that are held, and the others; one of them may be cut."""
+        before: list[Letter] = []
+        for at, letter in enumerate(letters):
+            if letter.records > records:
+                middle = letter.row + records
+                parts = [letter.part(letter.row, middle - 1)] if records else []
+                parts.append(letter.part(middle, letter.last))
+                self._let_go([letter])
+                self._hold(parts)
+                return before + parts[:-1], [parts[-1], *letters[at + 1 :]]
+            before.append(letter)
+            records -= letter.records
+        return before, []
 
     # -- parcels
 
@@ -375,7 +406,7 @@ class Courier:
 
     def _halve(self, parcel: _Parcel) -> None:
         """Let both halves go again; a stream that they share makes the second one wait for the first."""
-        for letters in _divided(parcel.letters, parcel.records // 2):
+        for letters in self._divided(parcel.letters, parcel.records // 2):
             half = _Parcel(letters, parcel.due_at)
             half.peer, half.until = parcel.peer, parcel.until
             self._put_back(half)
@@ -437,7 +468,7 @@ class Courier:
             if records > limit or (chosen and octets > OCTETS_MAX):
                 rest = pool[at:]
                 if not chosen:
-                    chosen, rest = _divided(rest, limit)
+                    chosen, rest = self._divided(rest, limit)
                 left += rest
                 break
             chosen.append(letter)
@@ -464,19 +495,17 @@ def _octets_of(letters: Iterable[Letter]) -> int:
     return sum(len(letter.packed) for letter in letters)
 
 
-def _rows_of(letters: Iterable[Letter]) -> Ranges:
-    return Ranges((letter.row, letter.last) for letter in letters)
-
-
-def _divided(letters: Sequence[Letter], records: int) -> tuple[list[Letter], list[Letter]]:
-    """Return the first so many records of letters, and the others."""
-    before: list[Letter] = []
-    for at, letter in enumerate(letters):
-        if letter.records > records:
-            middle = letter.row + records
-            if records:
-                before.append(letter.part(letter.row, middle - 1))
-            return before, [letter.part(middle, letter.last), *letters[at + 1 :]]
-        before.append(letter)
-        records -= letter.records
-    return before, []
+def _runs_of(letters: Iterable[Letter]) -> list[tuple[int, int]]:
+    """Return first and last row of each run of letters that follow one another."""
+    runs: list[tuple[int, int]] = []
+    begin = end = 0
+    for letter in letters:
+        row = letter.row
+        if row != end:
+            if end:
+                runs.append((begin, end - 1))
+            begin = row
+        end = row + letter.records
+    if end:
+        runs.append((begin, end - 1))
+    return runs

@@ -101,9 +101,10 @@ class View:
         begin, end = keys_of(row[0])
         with closing(self._rows("ready", begin | after_seq + 1, end)) as rows:
             for letter in (letter for row in rows for letter in self._sound(row, damaged)):
-                if letter.last <= after_seq:
-                    continue
-                letter = letter.part(max(letter.row, after_seq + 1), letter.last)
+                if letter.row <= after_seq:
+                    if letter.last <= after_seq:
+                        continue
+                    letter = letter.part(after_seq + 1, letter.last)
                 fits = letter.records <= limit and len(letter.packed) <= octets_max
                 if not fits and not found:
                     found.append(_portion(letter, limit, octets_max))
@@ -141,8 +142,7 @@ class View:
         octets = records = 0
         with closing(self._rows(state, after + 1, schema.EVERY_KEY[1])) as rows:
             for row in rows:
-                for _ in self._sound(row, damaged):
-                    pass
+                self._sound(row, damaged)
                 records += row.records
                 octets += len(row.packed)
                 after = row.key + row.records - 1
@@ -176,19 +176,20 @@ class View:
                         least.append(row[0] & SEQ_MASK)
         return min(least)
 
-    def _sound(self, row: _Row, damaged: dict[int, str]) -> Iterator[Letter]:
-        """Yield the records of a row that are whole; `damaged` gets the keys of the others, and what is wrong."""
+    def _sound(self, row: _Row, damaged: dict[int, str]) -> list[Letter]:
+        """Return the records of a row that are whole; `damaged` gets the keys of the others, and what is wrong."""
         seq = row.key & SEQ_MASK
         if are_whole(row.packed, seq, row.records):
-            yield Letter(seq, stream_of(row.packed), row.packed, row.records)
-            return
+            return [Letter(seq, stream_of(row.packed), row.packed, row.records)]
+        found: list[Letter] = []
         for number, piece in self._pieces(row):
             try:
                 SpoolRecord.unpack(piece)
             except ValueError as error:
                 damaged[row.key + number - seq] = f"damaged: {error}"
             else:
-                yield Letter(number, stream_of(piece), piece)
+                found.append(Letter(number, stream_of(piece), piece))
+        return found
 
     def _rows(self, state: State, key: int, last: int) -> Generator[_Row, None, None]:
         """Yield the rows with records from this key to the last; one that is not finished keeps the WAL as it is."""
