@@ -52,6 +52,8 @@ __all__ = ["ClientCore", "Counters"]
 _Handler: TypeAlias = Callable[[Any, float], None]
 _PONGS_MAX = 16
 """PONGs of one message that are looked at; nobody has so many PINGs out, and a thousand take long to read."""
+_CONNECTING, _PROVING, _ALIVE, _GONE = State.CONNECTING, State.PROVING, State.ALIVE, State.GONE
+"""Each look at a member in its enum takes 0.2 us (CPython 3.11), and these are looked at for every answer."""
 _LATE = 0.25
 """A Tick that comes later than this share of the time a PING may take makes silence the client's own fault."""
 
@@ -151,7 +153,7 @@ class ClientCore:
         assert now >= self._now, f"time went back from {self._now} to {now}"
         self._now = now
         self._handlers[type(event)](event, now)
-        actions = self._out[:]
+        actions = self._out.copy()
         self._out.clear()
         return actions
 
@@ -212,9 +214,9 @@ class ClientCore:
             return
         links, calls = self._links, self._dispatcher
         self._unknown += message.unknown
-        proven = conn.state is not State.CONNECTING and conn.state is not State.PROVING
+        proven = conn.state is not _CONNECTING and conn.state is not _PROVING
         pongs = 0
-        if conn.state is State.ALIVE:
+        if conn.state is _ALIVE:
             conn.heard_at = now
         for record in message.records:
             if type(record) is Reply and proven:
@@ -231,11 +233,11 @@ class ClientCore:
                     links.hello(conn, record, now)
             else:
                 self._unknown += 1
-            if conn.state is State.GONE:
+            if conn.state is _GONE:
                 break
         if conn.server.pool == NONE:
             links.place(conn.server, now)  # its window was full: once, however many answers came
-        if proven and conn.state is not State.ALIVE and conn.state is not State.GONE:
+        if proven and conn.state is not _ALIVE and conn.state is not _GONE:
             links.heard(conn, now)  # last, so that its calls are given by what its PONG says of its window and state
 
     def _on_plain(self, conn: Connection, frames: list[bytes], now: float) -> None:
@@ -243,7 +245,7 @@ class ClientCore:
             self._links.flp_pong(conn, now)
             return
         body = frames[2:] if conn.proto == REP and frames[1:2] == [b""] else frames[1:]
-        if len(frames) < 2 or len(frames[0]) != 8 or conn.state in (State.CONNECTING, State.PROVING):
+        if len(frames) < 2 or len(frames[0]) != 8 or conn.state in (_CONNECTING, _PROVING):
             self._on_garbage(conn, "not an answer to a call")
             return
         self._links.heard(conn, now)

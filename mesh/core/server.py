@@ -143,7 +143,7 @@ class ServerCore:
             now: Seconds of the monotonic clock whose milliseconds PONGs carry.
         """
         self._handlers[type(event)](event, now)
-        actions = self._out[:]
+        actions = self._out.copy()
         self._out.clear()
         return actions
 
@@ -198,7 +198,7 @@ class ServerCore:
         """Say goodbye to every client; the last thing before the socket closes."""
         self.state = ServerState.NOT_SERVING
         self._tell_state(now)
-        actions = self._out[:]
+        actions = self._out.copy()
         self._out.clear()
         return actions
 
@@ -206,7 +206,7 @@ class ServerCore:
 
     def _on_request(self, event: RequestReceived, now: float) -> None:
         frames, client = event.frames, event.client
-        if frames and frames[0].startswith(MAGIC):  # nearly all, so they do not go the long way
+        if frames and frames[0][:2] == MAGIC:  # nearly all, so they do not go the long way
             self._on_mesh(client, (), frames, now)
             return
         incoming = read_dialect(frames)

@@ -34,6 +34,9 @@ _TURN_S = 0.005
 _FLOOD_S = 0.25
 """After so many seconds of full turns time passes in the middle of what comes: a flood may have no end."""
 
+_OK, _UNREACHABLE = Sent.OK, Sent.UNREACHABLE
+"""Each look at a member in its enum takes 0.2 us (CPython 3.11)."""
+
 _BLOCKED_S = 0.01
 """How soon a full pipe is tried again at the latest."""
 
@@ -237,23 +240,23 @@ class ClientEngine:
 
     def _write(self, conn_id: int, outbox: _Outbox) -> bool:
         send = self._link.send
-        sent = Sent.OK
+        sent = _OK
         before = len(outbox.records) + len(outbox.plain)
-        while sent is Sent.OK and outbox.records:
+        while sent is _OK and outbox.records:
             frames, count = outbox.frames or encode(outbox.records, self._limits)
             sent = send(conn_id, frames)
-            if sent is Sent.OK:
+            if sent is _OK:
                 outbox.frames = None
                 del outbox.records[:count]
             else:
                 outbox.frames = (frames, count)
-        while sent is Sent.OK and outbox.plain:
+        while sent is _OK and outbox.plain:
             sent = send(conn_id, outbox.plain[0][1])
-            if sent is Sent.OK:
+            if sent is _OK:
                 del outbox.plain[0]
-        if sent is Sent.OK:
+        if sent is _OK:
             self._dirty.pop(conn_id, None)
-        elif sent is Sent.UNREACHABLE:
+        elif sent is _UNREACHABLE:
             self._down(conn_id, "unreachable")
         return len(outbox.records) + len(outbox.plain) < before
 

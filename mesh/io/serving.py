@@ -37,6 +37,8 @@ _TURN_CALLS = 32
 client that always has 64 calls out and gets 64 answers at once works in turns with its server."""
 _PUMP_S = 0.01
 """A turn takes so long at most, and a message more: a loop has other tasks, and a message may hold a thousand PINGs."""
+_OK, _FULL, _UNREACHABLE = Sent.OK, Sent.FULL, Sent.UNREACHABLE
+"""Each look at a member in its enum takes 0.2 us (CPython 3.11)."""
 _give_way = getattr(os, "sched_yield", lambda: None)
 """Lets ZeroMQ's thread, which the kernel may have queued behind this one, send what it was given."""
 _STUCK_OCTETS_MAX = 128 << 20
@@ -248,10 +250,10 @@ class ServerEngine:
 
     def _write(self, client: bytes, frames: list[bytes]) -> None:
         waiting = self._stuck.get(client)
-        sent = self._link.send(client, frames) if waiting is None else Sent.FULL
-        if sent is Sent.UNREACHABLE:
+        sent = self._link.send(client, frames) if waiting is None else _FULL
+        if sent is _UNREACHABLE:
             self.core.forget_client(client)
-        elif sent is Sent.FULL:
+        elif sent is _FULL:
             octets = _weight(frames)
             stuck = self._stuck_octets.get(client, 0) + octets
             if stuck > _STUCK_OCTETS_MAX or self._all_stuck_octets + octets > _ALL_STUCK_OCTETS_MAX:
@@ -267,10 +269,10 @@ class ServerEngine:
         waiting = self._stuck.pop(client)
         stuck = self._stuck_octets.pop(client)
         self._all_stuck_octets -= stuck
-        sent = Sent.OK
-        while waiting and sent is not Sent.FULL:
+        sent = _OK
+        while waiting and sent is not _FULL:
             sent = self._link.send(client, waiting[0])
-            if sent is not Sent.FULL:
+            if sent is not _FULL:
                 stuck -= _weight(waiting.popleft())
         if waiting:
             self._stuck[client] = waiting
