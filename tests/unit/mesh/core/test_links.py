@@ -519,6 +519,22 @@ def test_very_many_idle_servers_share_a_bounded_number_of_pings() -> None:
     assert client.state("s39") == "alive"
 
 
+def test_very_many_idle_servers_are_asked_some_at_a_time() -> None:
+    client = Client(dataclasses.replace(FAST, pings_per_s_max=100.0))
+    for number in range(150):
+        client.join(f"s{number}")
+        client.advance(0.0101)
+    client.advance(3.0)
+    client.actions.clear()
+    times = 0
+    for _ in range(200):
+        before = len(client.took(Send))
+        client.advance(0.002)
+        times += len(client.took(Send)) > before
+    assert 35 <= len(client.took(Send)) <= 45
+    assert 15 <= times <= 21
+
+
 def test_traffic_spares_the_ping() -> None:
     client = Client(FAST)
     far = client.join("a")
