@@ -13,6 +13,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from functools import cached_property
+from itertools import chain
 from typing import NamedTuple
 
 from mesh.spool import schema, wal
@@ -86,6 +87,8 @@ class Pages:
         """The frames of each page."""
         for number, frame in enumerate(self._frames):
             self._images.setdefault(frame.page, []).append(number)
+        self._count = -(-len(file) // _PAGE)
+        """Pages of the file; the WAL may have more."""
 
     def records(self, first: int | None = None) -> Iterator[Found]:
         """Yield what looks like a record, if a number is given only in frames from this one on.
@@ -94,19 +97,21 @@ class Pages:
         """
         frames = self._frames
         if first is None:
-            for page in range(1, -(-len(self._file) // _PAGE) + 1):
+            for page in range(1, self._count + 1):
                 yield from self._in_page(page, self._image(page, -1), len(frames), page not in self._images)
         for number, frame in enumerate(frames[first:], first or 0):
             image = self._image(frame.page, number)
             yield from self._in_page(frame.page, image, number, self._images[frame.page][-1] == number)
 
     def _in_page(self, page: int, image: bytes, frame: int, current: bool) -> Iterator[Found]:
+        live = current and page not in self._free
         if image[0] in _LEAF_TYPES:
+            live = live and image[0] == _LEAF
             for run in _runs(image):
-                yield from self._in_run(image, run, frame, run.end - run.begin if current and run.live else 0)
+                yield from self._in_run(image, run, frame, run.end - run.begin if live and run.live else 0)
         else:
             run = _Run(4, _PAGE, int.from_bytes(image[:4], "big"))
-            yield from self._in_run(image, run, frame, self._live.get(page, 0) if current else 0)
+            yield from self._in_run(image, run, frame, self._live.get(page, 0) if live else 0)
 
     def _in_run(self, image: bytes, run: _Run, frame: int, live: int) -> Iterator[Found]:
         """Yield the records of a run; what is damaged only from its first so many octets."""
@@ -157,6 +162,9 @@ class Pages:
                 return bytes(self._log[at : at + _PAGE])
         return bytes(self._file[(page - 1) * _PAGE : page * _PAGE]).ljust(_PAGE, b"\0")
 
+    def _has(self, page: int) -> bool:
+        return 0 < page <= self._count or page in self._images
+
     def _transaction_end(self, frame: int) -> int:
         while frame < len(self._frames) and not self._frames[frame].commits:
             frame += 1
@@ -166,26 +174,25 @@ class Pages:
     def _live(self) -> dict[int, int]:
         """The overflow pages to which a table leads, and how much of each is in use."""
         latest = len(self._frames)
-        count = max([len(self._file) // _PAGE, *self._images])
-        free = self._free(count)
         live: dict[int, int] = {}
-        for leaf in range(1, count + 1):
+        for leaf in chain(range(1, self._count + 1), (page for page in self._images if page > self._count)):
             image = self._image(leaf, latest)
-            if leaf in free or image[0] not in _LEAF_TYPES:
+            if leaf in self._free or image[0] != _LEAF:
                 continue
             for run in _runs(image):
                 page, rest = (run.following, run.rest) if run.live else (0, 0)
-                while 0 < page <= count and rest > 0 and page not in live and page not in free:
+                while self._has(page) and rest > 0 and page not in live and page not in self._free:
                     live[page] = min(rest, _OVERFLOW)
                     page, rest = int.from_bytes(self._image(page, latest)[:4], "big"), rest - _OVERFLOW
         return live
 
-    def _free(self, count: int) -> set[int]:
+    @cached_property
+    def _free(self) -> set[int]:
         """Return the pages that are in no use (section 1.5)."""
         latest = len(self._frames)
         free: set[int] = set()
         page = int.from_bytes(self._image(1, latest)[32:36], "big")
-        while 0 < page <= count and page not in free:
+        while self._has(page) and page not in free:
             free.add(page)
             page, leaves, *numbers = struct.unpack(f">{_PAGE // 4}I", self._image(page, latest))
             free.update(numbers[: min(leaves, len(numbers))])

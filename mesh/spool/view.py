@@ -198,12 +198,9 @@ class View:
             (key,) = execute(schema.REACHING, (key,)).fetchone() or (key,)
         query = f"SELECT {_COLUMNS[state]} FROM {TABLES[state]} WHERE key BETWEEN ? AND ? ORDER BY key"
         with closing(execute(query, (key, last))) as rows:
-            least = 0
             for key, records, packed, why in rows:
-                whole = isinstance(packed, bytes) and isinstance(records, int) and 0 < records <= RECORDS_MAX
-                if not whole or key < least:
+                if not isinstance(packed, bytes) or not isinstance(records, int) or not 0 < records <= RECORDS_MAX:
                     raise SpoolCorrupt(f"{self._directory / schema.FILE}: record {key & SEQ_MASK} is no record")
-                least = key + records
                 yield _Row(key, records, packed, why)
 
     def _pieces(self, row: _Row) -> Iterator[tuple[int, bytes]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from mesh.spool import schema
+from mesh.spool.ranges import Ranges
 from mesh.spool.salvage import salvage
 from mesh.spool.store import Store
 
@@ -102,17 +104,35 @@ def test_the_head_of_a_row_costs_nothing_or_a_record(directory: Path) -> None:
     assert len(missing) <= 1
 
 
-def test_what_was_delivered_is_not_taken_for_damaged(tmp_path: Path) -> None:
+def test_records_are_found_wherever_a_page_parts_them(tmp_path: Path) -> None:
     store = Store(tmp_path / "s")
-    for round in range(4):
-        numbers = store.change(store.putting("a.b", [bytes([round]) * _OCTETS] * _RECORDS, ""))
-        store._file.writer.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        if round < 3:
-            store.settle("a.b", [(numbers[0], numbers[-1])])
-    store.change(store.putting("a.b", [b"x" * 3000] * 7, ""))
+    rng = random.Random(1)
+    for _ in range(8):
+        store.change(store.putting("a.b", [rng.randbytes(rng.randint(0, 60)) for _ in range(1000)], ""))
+    records = store.fetch("a.b", limit=8000)
     store.close()
     salvage(tmp_path / "s", "it was damaged")
     store = Store(tmp_path / "s")
-    assert {numbers[0] + at for at in range(_RECORDS + 7)} <= {record.seq for record in store.fetch("a.b")}
+    assert [(one.seq, one.body) for one in store.fetch("a.b", limit=8000)] == [(one.seq, one.body) for one in records]
+    store.close()
+
+
+def test_what_was_delivered_is_not_taken_for_damaged(tmp_path: Path) -> None:
+    rng = random.Random(10)  # of 14, the one that leaves pages of all kinds that are in no use
+    store = Store(tmp_path / "s")
+    waiting: set[int] = set()
+    for _ in range(60):
+        bodies = [rng.randbytes(rng.choice((0, 200, 1000, 3000)))] * rng.choice((1, 1, 1, 5, 30, 200))
+        waiting.update(store.change(store.putting("a.b", bodies, "")))
+        if rng.random() < 0.5:
+            gone = range(min(waiting), min(waiting) + rng.randint(0, 300))
+            store.settle("a.b", Ranges.of(gone))
+            waiting.difference_update(gone)
+        if rng.random() < 0.3:
+            store._file.writer.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    store.close()
+    salvage(tmp_path / "s", "it was damaged")
+    store = Store(tmp_path / "s")
+    assert waiting <= {record.seq for record in store.fetch("a.b", limit=100_000, octets_max=1 << 30)}
     assert store.stats().quarantined == 0
     store.close()
