@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import _thread
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 
 from mesh import Client, ClosedError, Server
+from mesh.io.poller import Poller
 from tests.drivers.services import Gate, echo_service
 from tests.helpers import PATIENCE_S, wait_until
 
@@ -93,10 +95,17 @@ def _endpoints(client: Client) -> tuple[str, ...]:
     return client.wait_for()[0].addresses
 
 
+def interrupt_main_when_it_waits() -> None:
+    main = threading.main_thread().ident
+    assert main is not None
+    wait_until(lambda: sys._current_frames()[main].f_code is Poller.wait.__code__)
+    _thread.interrupt_main()
+
+
 def test_an_interrupt_ends_the_call_of_the_main_thread(client: Client, gate: Gate) -> None:
     def interrupt() -> None:
         gate.entered.wait(PATIENCE_S)
-        _thread.interrupt_main()
+        interrupt_main_when_it_waits()
 
     thread = threading.Thread(target=interrupt)
     thread.start()
@@ -113,7 +122,7 @@ def test_an_interrupted_leader_leaves_the_lead_to_a_follower(client: Client, gat
         gate.entered.wait(PATIENCE_S)
         followers.extend(Caller(lambda: client.request("gate.wait", b"follower").body) for _ in range(2))
         wait_until(lambda: gate.runs == 3)
-        _thread.interrupt_main()
+        interrupt_main_when_it_waits()
 
     thread = threading.Thread(target=interrupt)
     thread.start()
