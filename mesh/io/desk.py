@@ -5,16 +5,20 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from types import TracebackType
-from typing import Generic, TypeVar
+from typing import Generic, ParamSpec, TypeVar
 
 __all__ = ["Desk"]
 
+P = ParamSpec("P")
+R = TypeVar("R")
 W = TypeVar("W")
 
 
 class Desk(Generic[W]):
     """A lock whose holder does, before others can take it, what was left meanwhile (combining: Hendler et al. 2010).
+
+    The lock is held in `with` statements only: those, unlike `acquire` and `release`, leave no instant at which an
+    interrupt (Ctrl-C) could come between what happens to the lock and what is known of it.
 
     Args:
         take_up: Does what was left, in the order in which it was; called with the lock held. What is left while it
@@ -25,18 +29,29 @@ class Desk(Generic[W]):
         self._take_up = take_up
         self._lock = threading.Lock()
         self._left: deque[W] = deque()
-        self.enter: Callable[[], bool] = self._lock.acquire
-        """Wait for the lock, and take it."""
+        self.is_taken: Callable[[], bool] = self._lock.locked
+        """Whether somebody holds the lock."""
+        self.was_cut_off: bool = False
+        """An interrupt has ended work somewhere in its midst."""
 
-    def enter_if_free(self) -> bool:
-        """Take the lock if that needs no waiting; return whether it was taken."""
-        return self._lock.acquire(False)
+    def do(self, work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Do something, and what was left, with the lock held; wait for it first. Return what `work` returns."""
+        try:
+            with self._lock:
+                result = work(*args, **kwargs)
+                if self._left:
+                    self._take_up(self._each())
+        except BaseException as error:
+            self.was_cut_off = self.was_cut_off or not isinstance(error, Exception)
+            raise
+        finally:
+            self._look_again()
+        return result
 
     def leave_work(self, work: W) -> None:
         """Have the holder of the lock do this, or do it at once if there is none any more."""
         self._left.append(work)
-        if self._lock.acquire(False):
-            self.leave()
+        self._look_again()
 
     def take_back(self, work: W) -> bool:
         """Return whether nobody has begun with what was left, which nobody will now. The lock is held."""
@@ -46,32 +61,14 @@ class Desk(Generic[W]):
             return False
         return True
 
-    def leave(self) -> None:
-        """Do what was left, and release the lock."""
-        left, lock = self._left, self._lock
-        while True:
-            if left:
-                try:
+    def _look_again(self) -> None:
+        """Do what was left after the holder looked; if there is another holder by now, he does it."""
+        while self._left and not self._lock.locked():
+            with self._lock:
+                if self._left:
                     self._take_up(self._each())
-                except BaseException:
-                    lock.release()
-                    raise
-            lock.release()
-            # Who leaves work after this look takes the lock himself; whoever has left some before is seen here.
-            if not left or not lock.acquire(False):
-                return
 
     def _each(self) -> Iterator[W]:
         left = self._left
         while left:
             yield left.popleft()
-
-    def __enter__(self) -> None:
-        """Take the lock."""
-        self._lock.acquire()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Release it."""
-        self.leave()

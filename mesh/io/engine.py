@@ -204,6 +204,15 @@ class ClientEngine:
             sent |= self._write(conn_id, outbox)
         return sent
 
+    def mend(self) -> None:
+        """Go on after an interrupt that has come in the midst of anything: have every server dialled anew.
+
+        A message may be half written or half read, and what was read may be lost with the calls that it answers.
+        """
+        self._link.end_messages()
+        for conn_id in self._link.connections():
+            self._down(conn_id, "interrupted")
+
     def close(self) -> None:
         """Close the sockets. The core has been told to stop."""
         self._link.close()

@@ -295,6 +295,17 @@ class ClientLink:
         dealer = self._dealers.get(conn_id)
         return _send(dealer, None, frames) if dealer is not None else Sent.UNREACHABLE
 
+    def connections(self) -> list[int]:
+        """Return every connection, made or dialled."""
+        return list(self._endpoints)
+
+    def end_messages(self) -> None:
+        """End a message of which only the beginning was sent, and one of which only the beginning was received."""
+        with contextlib.suppress(zmq.ZMQError):  # outside of a message it is one without an address, and is dropped
+            _raw_send(self._router, b"", _NOBLOCK)
+        while _raw_get(self._router, _RCVMORE):
+            _raw_recv(self._router, _NOBLOCK)
+
     def receive(self) -> tuple[int, list[bytes]] | None:
         """Return the next message of the ROUTER and whose it is (0: of a connection that is gone), or None."""
         message = _receive_routed(self._router)

@@ -77,6 +77,8 @@ class ThreadDriver:
         self._keeper_paused = False
         """The keeper does not wake for messages: somebody called a moment ago and may again."""
         self._calls = 0
+        self._calls_seen = 0
+        """How many of them the keeper knew of when it looked last."""
         self._followers: dict[PendingCall | Watch, threading.Lock] = {}
         """What the others wait for, and what each sleeps on."""
         self._closed = False
@@ -96,32 +98,21 @@ class ThreadDriver:
 
     def post(self, event: ClientEvent) -> None:
         """Tell the core something, from any thread; does nothing after `close`."""
-        with self._desk:
-            if not self._closed:
-                self._engine.feed(event)
-                self._settle()
+        self._desk.do(self._tell, event)
 
     def look(self, read: Callable[[ClientCore, float], T]) -> T:
         """Return what `read` makes of the core, with nobody else touching it."""
         check_process(self._mark)
-        with self._desk:
-            return read(self._engine.core, time.monotonic())
+        return self._desk.do(lambda: read(self._engine.core, time.monotonic()))
 
     def close(self) -> None:
         """Fail what is open, say so to those who wait, and release everything; a second time does nothing."""
-        with self._desk:
-            if self._closed:
-                return
-            self._engine.feed(Stopping())
-            self._engine.flush()
-            self._closed = True
+        if not self._desk.do(self._stop):
+            return
         self._keeper_wake.set()
         self._leader_wake.set()
         self._keeper.join()
-        while True:  # the last leader has left the sockets when there is none
-            with self._desk:
-                if self._leader is None:
-                    break
+        while self._desk.do(lambda: self._leader is not None):  # the last leader has left the sockets
             self._leader_wake.set()
             time.sleep(0.001)
         self._engine.close()
@@ -130,52 +121,68 @@ class ThreadDriver:
         self._leader_wake.close()
         self._keeper_wake.close()
 
+    def _tell(self, event: ClientEvent) -> None:
+        if not self._closed:
+            self._engine.feed(event)
+            self._settle()
+
+    def _stop(self) -> bool:
+        if self._closed:
+            return False
+        self._engine.feed(Stopping())
+        self._engine.flush()
+        self._closed = True
+        return True
+
     # -- leading and following
 
     def _drive(self, item: PendingCall | Watch, event: CallRequested | WatchRequested) -> None:
         check_process(self._mark)  # before the lock, which a thread may have held that the child does not have
-        desk = self._desk
         bell: threading.Lock | None = None
-        if desk.enter_if_free():
-            try:
-                if self._closed:
-                    raise ClosedError("the client is closed")
-                engine = self._engine
-                engine.check_process()
-                engine.feed(event)
-                if self._leader is None:
-                    if not item.done:
-                        self._lead(item)
-                    else:
-                        self._settle()
-                    return
-                self._settle()
-                if item.done:
-                    return
-                bell = self._followers[item] = _taken()
-            finally:
-                desk.leave()
-        else:
-            bell = _taken()
-            desk.leave_work((item, event, bell))
         try:
-            bell.acquire()
+            if self._desk.is_taken():
+                bell = _taken()
+                self._desk.leave_work((item, event, bell))
+            else:
+                bell = self._desk.do(self._begin, item, event)
+            if bell is not None:
+                bell.acquire()
+            if self._leader is item:
+                self._lead(item)
         except BaseException:  # an interrupt: take the call back, and the lead if it was just handed over
-            with desk:
-                if not desk.take_back((item, event, bell)):
-                    self._followers.pop(item, None)
-                    self._abandon(item)
-                    if self._leader is item:
-                        self._resign()
+            self._desk.do(self._give_up, item, event, bell)
             raise
-        if not item.done:
-            with desk:
-                if item.done:
-                    self._resign()
-                else:
-                    self._lead(item)
-        elif self._leader is item:
-            with desk:
+
+    def _begin(self, item: PendingCall | Watch, event: CallRequested | WatchRequested) -> threading.Lock | None:
+        """Make a call; return what to sleep on, None if there is nothing to wait for or the thread is to lead."""
+        if self._closed:
+            raise ClosedError("the client is closed")
+        self._engine.check_process()
+        self._engine.feed(event)
+        if self._leader is None and not item.done:
+            self._leader = item
+            return None
+        self._settle()
+        if item.done:
+            return None
+        bell = self._followers[item] = _taken()
+        return bell
+
+    def _give_up(
+        self,
+        item: PendingCall | Watch,
+        event: CallRequested | WatchRequested,
+        bell: threading.Lock | None,
+    ) -> None:
+        if self._desk.was_cut_off:
+            self._desk.was_cut_off = False
+            self._engine.mend()
+        if bell is None or not self._desk.take_back((item, event, bell)):
+            self._followers.pop(item, None)
+            if isinstance(item, PendingCall) and item.call_id and not item.done and not self._closed:
+                self._engine.feed(CallAbandoned(item))
+                self._engine.flush()
+            if self._leader is item:
                 self._resign()
 
     def _take_up(self, left: Iterable[_Left]) -> None:
@@ -195,59 +202,63 @@ class ThreadDriver:
             self._resign()
 
     def _lead(self, item: PendingCall | Watch) -> None:
-        """Take in what comes until `item` is done. The lock is held, except while waiting."""
-        engine, desk, poller = self._engine, self._desk, self._leaders
-        messages = [self._router_descriptor]
+        """Take in what comes until `item` is done."""
+        ready: list[int] | None = None
+        until: float | None = 0.0
+        while True:
+            until = self._desk.do(self._drive_on, item, ready, until or 0.0)
+            if self._leader is not item:
+                return
+            if until is None:
+                time.sleep(_BREATH_S)  # others may have the lock
+                ready = []
+            else:
+                ready = self._leaders.wait(max(0.0, until - time.monotonic()))
+
+    def _drive_on(self, item: PendingCall | Watch, ready: list[int] | None, until: float) -> float | None:
+        """Take in what came for the leader, after it has waited for it.
+
+        Args:
+            item: What it waits for.
+            ready: Descriptors that are readable; None: it has not waited yet.
+            until: How long it would have waited.
+
+        Returns:
+            How long to wait; None for a moment, because there is more. What the leader has waited for is done if it
+            does not lead any more.
+        """
+        engine = self._engine
+        self._leader_sleeps_until = 0.0
+        monitors = False
+        if ready is None:
+            self._pause_keeper()
+        else:
+            monitors = ready != [self._router_descriptor]
+            took = engine.take() or engine.is_blocked
+            if not took and not monitors and not item.done:
+                # A server that takes our message wakes us too: its pipe has room again. Nothing to send, so wait on.
+                self._leader_sleeps_until = until
+                return until
+            if self._leader_wake.descriptor in ready:
+                self._leader_wake.clear()
+        turns = 0
+        while not item.done and turns < _TURNS_MAX and engine.pump(monitors=monitors):
+            turns += 1
+        if item.done:
+            self._resign()
+            return until
+        if turns == _TURNS_MAX:
+            return None
+        due = engine.deadline()
+        self._leader_sleeps_until = time.monotonic() + 60.0 if due is None else due
+        return self._leader_sleeps_until
+
+    def _pause_keeper(self) -> None:
         self._calls += 1
         if not self._keeper_paused:
             self._keeper_paused = True
             self._keepers.pause(self._router_descriptor)
             self._keeper_wake.set()
-        self._leader = item
-        try:
-            monitors = False
-            turns = 0
-            while not item.done:
-                if engine.pump(monitors=monitors) or item.done:
-                    turns += 1
-                    if turns == _TURNS_MAX:
-                        turns = 0
-                        monitors = True
-                        self._breathe()
-                    continue
-                turns = 0
-                now = time.monotonic()
-                due = engine.deadline()
-                until = now + 60.0 if due is None else due
-                # A server that takes our message wakes us too: its pipe has room again. Nothing to send, so wait on.
-                took = False
-                ready = messages
-                while not took and ready == messages:
-                    self._leader_sleeps_until = until
-                    desk.leave()
-                    try:
-                        ready = poller.wait(until - now if until > now else 0.0)
-                    finally:
-                        desk.enter()
-                        self._leader_sleeps_until = 0.0
-                    took = engine.take() or engine.is_blocked
-                    now = time.monotonic()
-                if self._leader_wake.descriptor in ready:
-                    self._leader_wake.clear()
-                monitors = ready != messages
-        except BaseException:
-            self._abandon(item)
-            raise
-        finally:
-            self._resign()
-
-    def _breathe(self) -> None:
-        """Let others have the lock for a moment."""
-        self._desk.leave()
-        try:
-            time.sleep(_BREATH_S)
-        finally:
-            self._desk.enter()
 
     def _resign(self) -> None:
         """Hand the lead to a follower, or leave the sockets to the keeper, who looks at them before long."""
@@ -257,11 +268,6 @@ class ThreadDriver:
             bell.release()
             return
         self._leader = None
-
-    def _abandon(self, item: PendingCall | Watch) -> None:
-        if isinstance(item, PendingCall) and not item.done and not self._closed:
-            self._engine.feed(CallAbandoned(item))
-            self._engine.flush()
 
     def _settle(self) -> None:
         """After feeding: send, take in what came meanwhile, and wake whoever sleeps too long now."""
@@ -308,31 +314,34 @@ class ThreadDriver:
     # -- the keeper
 
     def _keep(self) -> None:
-        desk, poller, engine = self._desk, self._keepers, self._engine
-        seen = 0
-        while True:
-            is_rest = False
-            with desk:
-                if self._closed:
-                    return
-                if self._leader is None:
-                    if self._keeper_paused and seen == self._calls:
-                        self._keeper_paused = False
-                        poller.resume(self._router_descriptor)
-                    is_rest = all(engine.pump() for _ in range(_TURNS_MAX))
-                seen = self._calls
-                now = time.monotonic()
-                due = engine.deadline()
-                until = now + 60.0 if due is None else max(due, now + 0.002)
-                if self._keeper_paused:
-                    until = now + _LULL_S
-                self._keeper_sleeps_until = until
-            if is_rest:
+        poller = self._keepers
+        while (wait_s := self._desk.do(self._look_after)) is not None:
+            if not wait_s:
                 time.sleep(_BREATH_S)
                 continue
-            for descriptor in poller.wait(until - now):
+            for descriptor in poller.wait(wait_s):
                 if descriptor == self._keeper_wake.descriptor:
                     self._keeper_wake.clear()
+
+    def _look_after(self) -> float | None:
+        """Do what a leader would do, if there is none; return for how long to wait, None if the client is closed."""
+        engine = self._engine
+        if self._closed:
+            return None
+        more = False
+        if self._leader is None:
+            if self._keeper_paused and self._calls_seen == self._calls:
+                self._keeper_paused = False
+                self._keepers.resume(self._router_descriptor)
+            more = all(engine.pump() for _ in range(_TURNS_MAX))
+        self._calls_seen = self._calls
+        now = time.monotonic()
+        due = engine.deadline()
+        until = now + 60.0 if due is None else max(due, now + 0.002)
+        if self._keeper_paused:
+            until = now + _LULL_S
+        self._keeper_sleeps_until = until
+        return 0.0 if more else until - now
 
 
 def _taken() -> threading.Lock:

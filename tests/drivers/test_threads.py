@@ -5,13 +5,17 @@ from __future__ import annotations
 import _thread
 import sys
 import threading
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
 from mesh import Client, ClosedError, Server
+from mesh.core.calls import Watch
+from mesh.core.events import WatchRequested
+from mesh.io import link
 from mesh.io.poller import Poller
 from tests.drivers.services import Gate, echo_service
 from tests.helpers import PATIENCE_S, wait_until
@@ -131,6 +135,55 @@ def test_an_interrupted_leader_leaves_the_lead_to_a_follower(client: Client, gat
     thread.join()
     gate.opened.set()
     assert [follower.result() for follower in followers] == [b"follower"] * 2
+
+
+def test_an_interrupt_while_the_leader_takes_up_what_others_left_loses_nothing(client: Client, gate: Gate) -> None:
+    driver, (watch, bell) = client._driver, (Watch(1, "", 0.0, time.monotonic() + PATIENCE_S), threading.Lock())
+    desk, take_up = driver._desk, driver._desk._take_up
+
+    def interrupted(left: Iterable[Any]) -> None:
+        desk._take_up = take_up
+        raise KeyboardInterrupt
+
+    def leave_work() -> None:
+        gate.entered.wait(PATIENCE_S)
+        desk._take_up = interrupted
+        desk._left.append((watch, WatchRequested(watch), bell))
+        driver._leader_wake.set()
+
+    bell.acquire()
+    thread = threading.Thread(target=leave_work)
+    thread.start()
+    with pytest.raises(KeyboardInterrupt):
+        client.request("gate.wait", b"leader", timeout=PATIENCE_S)
+    thread.join()
+    assert bell.acquire(timeout=PATIENCE_S)
+    assert watch.done
+    assert not desk.is_taken()
+    assert client.call("echo.add", 1) == 11
+
+
+@pytest.mark.parametrize("step", ["_raw_send", "_raw_recv"])
+def test_an_interrupt_in_the_midst_of_a_message_spoils_no_other(
+    client: Client, step: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client.call("echo.add", 1)
+    perform, steps = getattr(link, step), 0
+
+    def interrupted(*arguments: Any, **options: Any) -> Any:
+        nonlocal steps
+        if threading.current_thread() is threading.main_thread():
+            steps += 1
+            if steps == 2:
+                raise KeyboardInterrupt
+        return perform(*arguments, **options)
+
+    monkeypatch.setattr(link, step, interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        client.call("echo.add", 2)
+    assert client.call("echo.add", 3) == 13
+    assert client.call("echo.add", 4) == 14
+    assert client.counters().open == 0
 
 
 def test_closing_ends_the_calls_of_every_thread(server: Server, gate: Gate) -> None:

@@ -16,19 +16,23 @@ def test_work_is_done_at_once_where_nobody_holds_the_lock() -> None:
     desk: Desk[int] = Desk(done.extend)
     desk.leave_work(1)
     assert done == [1]
-    assert desk.enter_if_free(), "the lock is free again"
+    assert not desk.is_taken(), "the lock is free again"
 
 
 def test_work_that_is_left_is_done_by_the_holder_before_the_lock_is_free() -> None:
     done: list[int] = []
     desk: Desk[int] = Desk(done.extend)
-    with desk:
-        assert not desk.enter_if_free()
+
+    def hold() -> str:
+        assert desk.is_taken()
         for number in range(3):
             desk.leave_work(number)
         assert done == []
+        return "held"
+
+    assert desk.do(hold) == "held"
     assert done == [0, 1, 2]
-    assert desk.enter_if_free()
+    assert not desk.is_taken()
 
 
 def test_what_is_left_while_work_is_done_is_done_with_it() -> None:
@@ -48,14 +52,16 @@ def test_what_is_left_while_work_is_done_is_done_with_it() -> None:
 def test_work_can_be_taken_back_as_long_as_nobody_has_begun_with_it() -> None:
     done: list[int] = []
     desk: Desk[int] = Desk(done.extend)
-    with desk:
+
+    def hold() -> None:
         desk.leave_work(1)
         desk.leave_work(2)
         assert desk.take_back(1)
         assert not desk.take_back(1)
+
+    desk.do(hold)
     assert done == [2]
-    with desk:
-        assert not desk.take_back(2)
+    assert not desk.do(desk.take_back, 2)
 
 
 def test_the_lock_is_free_after_work_that_fails() -> None:
@@ -65,7 +71,21 @@ def test_the_lock_is_free_after_work_that_fails() -> None:
     desk: Desk[int] = Desk(fail)
     with pytest.raises(ValueError, match="1"):
         desk.leave_work(1)
-    assert desk.enter_if_free()
+    assert not desk.is_taken()
+
+
+def test_what_was_left_is_done_when_the_holder_fails() -> None:
+    done: list[int] = []
+    desk: Desk[int] = Desk(done.extend)
+
+    def fail() -> None:
+        desk.leave_work(1)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        desk.do(fail)
+    assert done == [1]
+    assert not desk.is_taken()
 
 
 def test_no_work_of_many_threads_is_forgotten_or_done_twice() -> None:
@@ -86,8 +106,7 @@ def test_no_work_of_many_threads_is_forgotten_or_done_twice() -> None:
             if number % 7:
                 desk.leave_work((thread, number))
             else:
-                with desk:
-                    desk.leave_work((thread, number))
+                desk.do(desk.leave_work, (thread, number))
 
     threads = [threading.Thread(target=work, args=(thread,)) for thread in range(8)]
     for thread in threads:
