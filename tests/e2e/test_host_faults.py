@@ -145,7 +145,7 @@ def test_clocks_that_differ_and_wall_clocks_that_jump_change_nothing(tmp_path: P
             wait_until(lambda each=each: each.alive == {"far", "odd"})  # type: ignore[misc]
             wait_until(lambda each=each: len(each.calls) > 200)  # type: ignore[misc]
             each.assert_no_call_failed()
-        nap = ("-m", "mesh.cli.main", "call", "--raw", "--timeout", "0.5", "--peer")
+        nap = ("-m", "mesh.cli.main", "call", "--raw", "--timeout", "2", "--peer")
         with (
             lan.spawn("c", *nap, "far", "work.nap", "late 30") as one,
             lan.spawn("c", *nap, "odd", "work.nap", "late 30", prefix=time_namespace(5_000_000)) as other,

@@ -73,7 +73,7 @@ def test_what_the_cache_says_is_proven_by_the_server_itself(
 ) -> None:
     with calc:
         PeerCache(str(folder), f"{REALM}2 127.0.0.1").write([peer_of(calc, realm=f"{REALM}2")])
-        code, _, err = run("call", "calc.add", "2", "--realm", f"{REALM}2", "--timeout", "0.3")
+        code, _, err = run("call", "calc.add", "2", "--realm", f"{REALM}2", "--timeout", "1")
     assert code == Exit.NO_SERVER
     assert "realm" in err
 

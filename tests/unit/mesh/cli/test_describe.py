@@ -57,7 +57,7 @@ def test_json_has_the_schema_of_each_method(run: Run, second: str) -> None:
 
 
 def test_a_name_that_nobody_has_is_said_with_what_comes_near(run: Run, second: str) -> None:
-    code, out, err = run("describe", "cal", "--server", second, "--timeout", "0.1")
+    code, out, err = run("describe", "cal", "--server", second, "--timeout", "1")
     assert (code, out) == (3, "")
     assert "Nobody offers 'cal'; offered are: calc, geo. Did you mean calc?" in err
     code, out, err = run("describe", "calc.ad", "--server", second)

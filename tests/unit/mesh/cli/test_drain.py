@@ -120,7 +120,7 @@ def test_a_server_that_is_not_to_be_drained_refuses(run: Run) -> None:
 
 def test_only_servers_that_are_there_and_can_be_told_are_drained(run: Run, slow: Slow) -> None:
     [endpoint] = slow.server.endpoints
-    code, out, err = run("drain", "slow-1", "slow-9", "--server", endpoint, "--timeout", "0.5")
+    code, out, err = run("drain", "slow-1", "slow-9", "--server", endpoint, "--timeout", "1")
     assert (code, out) == (3, "")
     assert err == "mesh: No server is called 'slow-9'; seen: slow-1 (alive).\n"
     foreign = f"tcp://127.0.0.1:{free_port()}?proto=rep&service=x&name=old"

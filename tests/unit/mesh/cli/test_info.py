@@ -60,10 +60,10 @@ def test_a_foreign_server_is_shown_with_what_is_known(run: Run, foreign: str) ->
 
 def test_a_server_that_does_not_answer_is_named(run: Run, endpoint: str) -> None:
     gone = f"tcp://127.0.0.1:{free_port()}"
-    code, out, err = run("info", "--server", endpoint, "--server", gone, "--timeout", "0.2")
+    code, out, err = run("info", "--server", endpoint, "--server", gone, "--timeout", "1")
     assert code == 1
     assert "calc-1" in out
-    assert err.startswith(f"mesh: {gone.removeprefix('tcp://')} ({gone}): mesh.info: no server within 0.2")
+    assert err.startswith(f"mesh: {gone.removeprefix('tcp://')} ({gone}): mesh.info: no server within ")
 
 
 @pytest.mark.parametrize("command", ["info", "describe", "drain odd-1", "ping"])

@@ -49,10 +49,10 @@ def test_many_looks_need_a_delay(run: Run, second: str) -> None:
 
 def test_a_server_that_does_not_answer_is_named(run: Run, endpoint: str) -> None:
     gone = f"tcp://127.0.0.1:{free_port()}"
-    code, out, err = run("stats", "--server", endpoint, "--server", gone, "--timeout", "0.2")
+    code, out, err = run("stats", "--server", endpoint, "--server", gone, "--timeout", "1")
     assert code == 1
     assert "calc-1" in out
-    assert err.startswith(f"mesh: {gone.removeprefix('tcp://')} ({gone}): mesh.stats: no server within 0.2")
+    assert err.startswith(f"mesh: {gone.removeprefix('tcp://')} ({gone}): mesh.stats: no server within ")
 
 
 def test_whatever_a_server_answers_is_no_fault_of_this_program(run: Run, garbled: str) -> None:
