@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["CLIENTS", "SERVERS"]
 
 _encode = msgspec.msgpack.Encoder().encode
+_AGAIN_S = 0.001
 _SERVER = b"s"
 """Routing id of the only server."""
 
@@ -98,7 +99,12 @@ class _Futures:
         self._asked: list[_Asked] = []
         self._waiting: dict[int, asyncio.Future[bytes]] = {}
         self._scheduled = False
+        self._closed = False
         loop.add_reader(int(socket.getsockopt(zmq.FD)), self._turn)
+
+    def close(self) -> None:
+        self._closed = True
+        self._loop.remove_reader(int(self._socket.getsockopt(zmq.FD)))
 
     def call(self, body: bytes) -> asyncio.Future[bytes]:
         self._number += 1
@@ -112,11 +118,15 @@ class _Futures:
         return future
 
     def _send(self) -> None:
-        with contextlib.suppress(zmq.Again):
+        try:
             self._socket.send_multipart([_SERVER, _encode(self._asked)], zmq.NOBLOCK)
             self._asked = []
+        except zmq.Again:  # perhaps it has room by now, and has said so already
+            self._loop.call_later(_AGAIN_S, self._turn)
 
     def _turn(self) -> None:
+        if self._closed:
+            return
         self._scheduled = False
         if self._asked:
             self._send()
@@ -135,8 +145,7 @@ async def _loop_connected(load: Load) -> AsyncIterator[Call]:
     import asyncio
 
     body = load.body
-    with _connected(load) as socket:
-        futures = _Futures(asyncio.get_running_loop(), socket)
+    with _connected(load) as socket, contextlib.closing(_Futures(asyncio.get_running_loop(), socket)) as futures:
 
         async def call() -> bytes:
             return await futures.call(body)
