@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from typing import Generic, ParamSpec, TypeVar
+from typing import Any, Generic, ParamSpec, TypeVar
 
 __all__ = ["Desk"]
 
@@ -17,8 +17,9 @@ W = TypeVar("W")
 class Desk(Generic[W]):
     """A lock whose holder does, before others can take it, what was left meanwhile (combining: Hendler et al. 2010).
 
-    The lock is held in `with` statements only: those, unlike `acquire` and `release`, leave no instant at which an
-    interrupt (Ctrl-C) could come between what happens to the lock and what is known of it.
+    `do` holds the lock in a `with` statement: that, unlike `acquire` and `release`, leaves no instant at which an
+    interrupt (Ctrl-C) could come between what happens to the lock and what is known of it. Whoever calls `do_if_free`
+    calls `let_go` when an exception comes out of it.
 
     Args:
         take_up: Does what was left, in the order in which it was; called with the lock held. What is left while it
@@ -27,10 +28,11 @@ class Desk(Generic[W]):
 
     def __init__(self, take_up: Callable[[Iterable[W]], None]) -> None:
         self._take_up = take_up
-        self._lock = threading.Lock()
+        lock: Any = threading.RLock()  # which knows its holder, for `let_go`
+        self._lock = lock
         self._left: deque[W] = deque()
-        self.is_taken: Callable[[], bool] = self._lock.locked
-        """Whether somebody holds the lock."""
+        self.is_mine: Callable[[], bool] = lock._is_owned
+        """Whether this thread holds the lock."""
         self.was_cut_off: bool = False
         """An interrupt has ended work somewhere in its midst."""
 
@@ -48,6 +50,28 @@ class Desk(Generic[W]):
             self._look_again()
         return result
 
+    def do_if_free(self, work: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> bool:
+        """Do the same if that needs no waiting; return whether it did."""
+        if not self._lock.acquire(False):
+            return False
+        try:
+            work(*args, **kwargs)
+            if self._left:
+                self._take_up(self._each())
+        except BaseException as error:
+            self.was_cut_off = self.was_cut_off or not isinstance(error, Exception)
+            raise
+        finally:
+            self._lock.release()
+        self._look_again()
+        return True
+
+    def let_go(self) -> None:
+        """Release the lock, if an interrupt has left it with this thread, and do what was left."""
+        if self.is_mine():
+            self._lock.release()
+        self._look_again()
+
     def leave_work(self, work: W) -> None:
         """Have the holder of the lock do this, or do it at once if there is none any more."""
         self._left.append(work)
@@ -63,10 +87,11 @@ class Desk(Generic[W]):
 
     def _look_again(self) -> None:
         """Do what was left after the holder looked; if there is another holder by now, he does it."""
-        while self._left and not self._lock.locked():
-            with self._lock:
-                if self._left:
-                    self._take_up(self._each())
+        while self._left and not self.is_mine() and self._lock.acquire(False):
+            try:
+                self._take_up(self._each())
+            finally:
+                self._lock.release()
 
     def _each(self) -> Iterator[W]:
         left = self._left

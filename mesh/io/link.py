@@ -135,17 +135,17 @@ def _receive_routed(sock: _Socket) -> tuple[bytes, list[bytes]] | None:
         return None
     try:
         routing_id: bytes = _raw_recv(sock, _NOBLOCK)
-    except zmq.Again:
-        return None
-    # A routing frame never comes alone. Receiving without a copy tells in the same call whether more follows; asking
-    # for RCVMORE costs 1.5 us.
-    frame = _raw_recv(sock, _NOBLOCK, copy=False)
-    frames: list[bytes] = [frame.bytes]
-    if frame.more:
-        heap.keep_freed()
-    while frame.more:
+        # A routing frame never comes alone. Receiving without a copy tells in the same call whether more follows;
+        # asking for RCVMORE costs 1.5 us.
         frame = _raw_recv(sock, _NOBLOCK, copy=False)
-        frames.append(frame.bytes)
+        frames: list[bytes] = [frame.bytes]
+        if frame.more:
+            heap.keep_freed()
+        while frame.more:
+            frame = _raw_recv(sock, _NOBLOCK, copy=False)
+            frames.append(frame.bytes)
+    except zmq.Again:  # also where an interrupt has left the end of a message, which was taken for a routing frame
+        return None
     return routing_id, frames
 
 

@@ -138,46 +138,47 @@ class ThreadDriver:
 
     def _drive(self, item: PendingCall | Watch, event: CallRequested | WatchRequested) -> None:
         check_process(self._mark)  # before the lock, which a thread may have held that the child does not have
-        bell: threading.Lock | None = None
+        desk = self._desk
+        if desk.is_mine():
+            raise RuntimeError("this thread is in the midst of a call; a signal handler cannot make another one there")
+        bell = _taken()
         try:
-            if self._desk.is_taken():
-                bell = _taken()
-                self._desk.leave_work((item, event, bell))
-            else:
-                bell = self._desk.do(self._begin, item, event)
-            if bell is not None:
+            if not desk.do_if_free(self._begin, item, event, bell):
+                desk.leave_work((item, event, bell))
+            if self._leader is not item:
                 bell.acquire()
             if self._leader is item:
                 self._lead(item)
         except BaseException:  # an interrupt: take the call back, and the lead if it was just handed over
-            self._desk.do(self._give_up, item, event, bell)
+            desk.let_go()
+            desk.do(self._give_up, item, event, bell)
             raise
 
-    def _begin(self, item: PendingCall | Watch, event: CallRequested | WatchRequested) -> threading.Lock | None:
-        """Make a call; return what to sleep on, None if there is nothing to wait for or the thread is to lead."""
+    def _begin(self, item: PendingCall | Watch, event: CallRequested | WatchRequested, bell: threading.Lock) -> None:
+        """Make a call; ring the bell if there is nothing to wait for."""
         if self._closed:
             raise ClosedError("the client is closed")
         self._engine.check_process()
         self._engine.feed(event)
         if self._leader is None and not item.done:
             self._leader = item
-            return None
+            return
         self._settle()
         if item.done:
-            return None
-        bell = self._followers[item] = _taken()
-        return bell
+            bell.release()
+        else:
+            self._followers[item] = bell
 
     def _give_up(
         self,
         item: PendingCall | Watch,
         event: CallRequested | WatchRequested,
-        bell: threading.Lock | None,
+        bell: threading.Lock,
     ) -> None:
         if self._desk.was_cut_off:
             self._desk.was_cut_off = False
             self._engine.mend()
-        if bell is None or not self._desk.take_back((item, event, bell)):
+        if not self._desk.take_back((item, event, bell)):
             self._followers.pop(item, None)
             if isinstance(item, PendingCall) and item.call_id and not item.done and not self._closed:
                 self._engine.feed(CallAbandoned(item))

@@ -159,7 +159,7 @@ def test_an_interrupt_while_the_leader_takes_up_what_others_left_loses_nothing(c
     thread.join()
     assert bell.acquire(timeout=PATIENCE_S)
     assert watch.done
-    assert not desk.is_taken()
+    assert not desk.is_mine()
     assert client.call("echo.add", 1) == 11
 
 

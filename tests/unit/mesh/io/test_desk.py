@@ -16,7 +16,7 @@ def test_work_is_done_at_once_where_nobody_holds_the_lock() -> None:
     desk: Desk[int] = Desk(done.extend)
     desk.leave_work(1)
     assert done == [1]
-    assert not desk.is_taken(), "the lock is free again"
+    assert desk.do_if_free(list), "the lock is free again"
 
 
 def test_work_that_is_left_is_done_by_the_holder_before_the_lock_is_free() -> None:
@@ -24,7 +24,7 @@ def test_work_that_is_left_is_done_by_the_holder_before_the_lock_is_free() -> No
     desk: Desk[int] = Desk(done.extend)
 
     def hold() -> str:
-        assert desk.is_taken()
+        assert desk.is_mine()
         for number in range(3):
             desk.leave_work(number)
         assert done == []
@@ -32,7 +32,7 @@ def test_work_that_is_left_is_done_by_the_holder_before_the_lock_is_free() -> No
 
     assert desk.do(hold) == "held"
     assert done == [0, 1, 2]
-    assert not desk.is_taken()
+    assert desk.do_if_free(list)
 
 
 def test_what_is_left_while_work_is_done_is_done_with_it() -> None:
@@ -71,7 +71,7 @@ def test_the_lock_is_free_after_work_that_fails() -> None:
     desk: Desk[int] = Desk(fail)
     with pytest.raises(ValueError, match="1"):
         desk.leave_work(1)
-    assert not desk.is_taken()
+    assert not desk.is_mine()
 
 
 def test_what_was_left_is_done_when_the_holder_fails() -> None:
@@ -85,7 +85,7 @@ def test_what_was_left_is_done_when_the_holder_fails() -> None:
     with pytest.raises(KeyboardInterrupt):
         desk.do(fail)
     assert done == [1]
-    assert not desk.is_taken()
+    assert not desk.is_mine()
 
 
 def test_no_work_of_many_threads_is_forgotten_or_done_twice() -> None:
