@@ -186,6 +186,12 @@ def test_an_interrupt_in_the_midst_of_a_message_spoils_no_other(
     assert client.counters().open == 0
 
 
+def test_a_call_in_the_midst_of_one_of_the_same_thread_is_refused(client: Client) -> None:
+    with pytest.raises(RuntimeError, match="in the midst of a call"):
+        client._driver._desk.do(lambda: client.call("echo.add", 1))  # as a signal handler might
+    assert client.call("echo.add", 1) == 11
+
+
 def test_closing_ends_the_calls_of_every_thread(server: Server, gate: Gate) -> None:
     client = Client(server.endpoints, discover=False)
     callers = [Caller(lambda: client.request("gate.wait", b"")) for _ in range(4)]

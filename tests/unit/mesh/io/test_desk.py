@@ -88,6 +88,17 @@ def test_what_was_left_is_done_when_the_holder_fails() -> None:
     assert not desk.is_mine()
 
 
+def test_a_lock_that_an_interrupt_has_left_with_its_thread_is_let_go() -> None:
+    done: list[int] = []
+    desk: Desk[int] = Desk(done.extend)
+    desk._lock.acquire()
+    desk.leave_work(1)
+    assert done == []
+    desk.let_go()
+    assert done == [1]
+    assert not desk.is_mine()
+
+
 def test_no_work_of_many_threads_is_forgotten_or_done_twice() -> None:
     done: list[tuple[int, int]] = []
     inside = 0
