@@ -180,7 +180,8 @@ def test_an_interrupt_in_the_midst_of_a_message_spoils_no_other(
 
     monkeypatch.setattr(link, step, interrupted)
     with pytest.raises(KeyboardInterrupt):
-        client.call("echo.add", 2)
+        for _ in range(1000):  # the keeper may have done it for the first of them
+            client.call("echo.add", 2)
     assert client.call("echo.add", 3) == 13
     assert client.call("echo.add", 4) == 14
     assert client.counters().open == 0
