@@ -24,43 +24,32 @@ class Desk(Generic[W]):
     Args:
         take_up: Does what was left, in the order in which it was; called with the lock held. What is left while it
             works comes out of the same iterable.
+        mend: Called with the lock held when an interrupt has ended work somewhere in its midst.
     """
 
-    def __init__(self, take_up: Callable[[Iterable[W]], None]) -> None:
+    def __init__(self, take_up: Callable[[Iterable[W]], None], mend: Callable[[], None]) -> None:
         self._take_up = take_up
+        self._mend = mend
         lock: Any = threading.RLock()  # which knows its holder, for `let_go`
         self._lock = lock
         self._left: deque[W] = deque()
         self.is_mine: Callable[[], bool] = lock._is_owned
         """Whether this thread holds the lock."""
-        self.was_cut_off: bool = False
-        """An interrupt has ended work somewhere in its midst."""
 
     def do(self, work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Do something, and what was left, with the lock held; wait for it first. Return what `work` returns."""
         try:
             with self._lock:
-                result = work(*args, **kwargs)
-                if self._left:
-                    self._take_up(self._each())
-        except BaseException as error:
-            self.was_cut_off = self.was_cut_off or not isinstance(error, Exception)
-            raise
+                return self._do(work, *args, **kwargs)
         finally:
             self._look_again()
-        return result
 
     def do_if_free(self, work: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> bool:
         """Do the same if that needs no waiting; return whether it did."""
         if not self._lock.acquire(False):
             return False
         try:
-            work(*args, **kwargs)
-            if self._left:
-                self._take_up(self._each())
-        except BaseException as error:
-            self.was_cut_off = self.was_cut_off or not isinstance(error, Exception)
-            raise
+            self._do(work, *args, **kwargs)
         finally:
             self._lock.release()
         self._look_again()
@@ -85,11 +74,22 @@ class Desk(Generic[W]):
             return False
         return True
 
+    def _do(self, work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            result = work(*args, **kwargs)
+            if self._left:
+                self._take_up(self._each())
+        except BaseException as error:
+            if not isinstance(error, Exception):
+                self._mend()
+            raise
+        return result
+
     def _look_again(self) -> None:
         """Do what was left after the holder looked; if there is another holder by now, he does it."""
         while self._left and not self.is_mine() and self._lock.acquire(False):
             try:
-                self._take_up(self._each())
+                self._do(self._take_up, self._each())
             finally:
                 self._lock.release()
 

@@ -61,7 +61,7 @@ class ThreadDriver:
         on_notice: Callable[[Notice], None],
     ) -> None:
         self._mark = process_mark()
-        self._desk: Desk[_Left] = Desk(self._take_up)
+        self._desk: Desk[_Left] = Desk(self._take_up, self._mend)
         self._leaders = Poller()
         self._keepers = Poller()
         self._leader_wake = Wake()
@@ -175,9 +175,6 @@ class ThreadDriver:
         event: CallRequested | WatchRequested,
         bell: threading.Lock,
     ) -> None:
-        if self._desk.was_cut_off:
-            self._desk.was_cut_off = False
-            self._engine.mend()
         if not self._desk.take_back((item, event, bell)):
             self._followers.pop(item, None)
             if isinstance(item, PendingCall) and item.call_id and not item.done and not self._closed:
@@ -185,6 +182,10 @@ class ThreadDriver:
                 self._engine.flush()
             if self._leader is item:
                 self._resign()
+
+    def _mend(self) -> None:
+        if not self._closed:
+            self._engine.mend()
 
     def _take_up(self, left: Iterable[_Left]) -> None:
         """Make the calls that others have left at the desk. The lock is held."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import pytest
 
@@ -11,9 +11,13 @@ from mesh.io.desk import Desk
 from tests.helpers import PATIENCE_S, wait_until
 
 
+def never() -> None:
+    raise AssertionError("nothing was interrupted")
+
+
 def test_work_is_done_at_once_where_nobody_holds_the_lock() -> None:
     done: list[int] = []
-    desk: Desk[int] = Desk(done.extend)
+    desk: Desk[int] = Desk(done.extend, never)
     desk.leave_work(1)
     assert done == [1]
     assert desk.do_if_free(list), "the lock is free again"
@@ -21,7 +25,7 @@ def test_work_is_done_at_once_where_nobody_holds_the_lock() -> None:
 
 def test_work_that_is_left_is_done_by_the_holder_before_the_lock_is_free() -> None:
     done: list[int] = []
-    desk: Desk[int] = Desk(done.extend)
+    desk: Desk[int] = Desk(done.extend, never)
 
     def hold() -> str:
         assert desk.is_mine()
@@ -44,14 +48,14 @@ def test_what_is_left_while_work_is_done_is_done_with_it() -> None:
             if number < 3:
                 desk.leave_work(number + 1)
 
-    desk: Desk[int] = Desk(take_up)
+    desk: Desk[int] = Desk(take_up, never)
     desk.leave_work(0)
     assert done == [0, 1, 2, 3]
 
 
 def test_work_can_be_taken_back_as_long_as_nobody_has_begun_with_it() -> None:
     done: list[int] = []
-    desk: Desk[int] = Desk(done.extend)
+    desk: Desk[int] = Desk(done.extend, never)
 
     def hold() -> None:
         desk.leave_work(1)
@@ -68,7 +72,7 @@ def test_the_lock_is_free_after_work_that_fails() -> None:
     def fail(left: Iterable[int]) -> None:
         raise ValueError(list(left))
 
-    desk: Desk[int] = Desk(fail)
+    desk: Desk[int] = Desk(fail, never)
     with pytest.raises(ValueError, match="1"):
         desk.leave_work(1)
     assert not desk.is_mine()
@@ -76,21 +80,40 @@ def test_the_lock_is_free_after_work_that_fails() -> None:
 
 def test_what_was_left_is_done_when_the_holder_fails() -> None:
     done: list[int] = []
-    desk: Desk[int] = Desk(done.extend)
+    mended: list[bool] = []
+    desk: Desk[int] = Desk(done.extend, lambda: mended.append(desk.is_mine()))
 
     def fail() -> None:
         desk.leave_work(1)
         raise KeyboardInterrupt
 
+    ways: list[Callable[[Callable[[], None]], object]] = [desk.do, desk.do_if_free]
+    for number, do in enumerate(ways, 1):
+        with pytest.raises(KeyboardInterrupt):
+            do(fail)
+        desk.let_go()
+        assert done == [1] * number
+        assert mended == [True] * number, "before others can have the lock"
+        assert not desk.is_mine()
+
+
+def test_an_interrupt_among_what_was_left_is_mended_too() -> None:
+    mended: list[bool] = []
+
+    def interrupted(left: Iterable[int]) -> None:
+        next(iter(left))
+        raise KeyboardInterrupt
+
+    desk: Desk[int] = Desk(interrupted, lambda: mended.append(desk.is_mine()))
     with pytest.raises(KeyboardInterrupt):
-        desk.do(fail)
-    assert done == [1]
+        desk.leave_work(1)
+    assert mended == [True]
     assert not desk.is_mine()
 
 
 def test_a_lock_that_an_interrupt_has_left_with_its_thread_is_let_go() -> None:
     done: list[int] = []
-    desk: Desk[int] = Desk(done.extend)
+    desk: Desk[int] = Desk(done.extend, never)
     desk._lock.acquire()
     desk.leave_work(1)
     assert done == []
@@ -110,7 +133,7 @@ def test_no_work_of_many_threads_is_forgotten_or_done_twice() -> None:
         done.extend(left)
         inside -= 1
 
-    desk: Desk[tuple[int, int]] = Desk(take_up)
+    desk: Desk[tuple[int, int]] = Desk(take_up, never)
 
     def work(thread: int) -> None:
         for number in range(2000):
