@@ -12,7 +12,7 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from itertools import accumulate
 
-from mesh.spool.record import HEAD_OCTETS, MAGIC
+from mesh.spool.record import HEAD_OCTETS, MAGIC, octets_at
 
 __all__ = ["RECORDS_MAX", "are_whole", "ends_of", "pieces", "portions", "split"]
 
@@ -53,7 +53,7 @@ def ends_of(packed: bytes) -> list[int]:
     """Return where each record of a bundle ends that is whole."""
     ends, at = [], 0
     while at < len(packed):
-        at += int.from_bytes(packed[at + 8 : at + 12], "big")
+        at += octets_at(packed, at)
         ends.append(at)
     return ends
 
@@ -82,7 +82,7 @@ def _search(packed: bytes, seq: int, records: int) -> Iterator[bytes]:
     lost_at = 0
     at = packed.find(MAGIC)
     while at >= 0:
-        octets = int.from_bytes(packed[at + 8 : at + 12], "big")
+        octets = octets_at(packed, at)
         number = int.from_bytes(packed[at + 28 : at + 36], "big")
         if not are_whole(packed[at : at + octets], number, 1):
             at += 1

@@ -17,7 +17,7 @@ from itertools import chain
 from typing import NamedTuple
 
 from mesh.spool import schema, wal
-from mesh.spool.record import HEAD_OCTETS, MAGIC, SpoolRecord
+from mesh.spool.record import HEAD_OCTETS, MAGIC, SpoolRecord, octets_at
 
 __all__ = ["Found", "Pages"]
 
@@ -136,7 +136,7 @@ class Pages:
         start = here[:_START_OCTETS]
         if len(start) < _START_OCTETS:
             start += self._overflow(run.following, _START_OCTETS - len(start), until)
-        octets = int.from_bytes(start[8:], "big")
+        octets = octets_at(start)
         if not start.startswith(MAGIC) or not HEAD_OCTETS <= octets <= _OCTETS_MAX:
             return b"", b""
         needed = octets + (run.why or 0)
@@ -229,7 +229,7 @@ def _runs(image: bytes) -> list[_Run]:
     at = image.find(MAGIC)
     while at >= 0:
         if not any(run.begin <= at < run.end for run in runs):
-            octets = int.from_bytes(image[at + 8 : at + _START_OCTETS], "big")
+            octets = octets_at(image, at)
             head = _head(image, at) or _Head(3 + len(_varint(2 * octets + 12)), octets, None)
             runs.append(_run(image, at, head, False))
         at = image.find(MAGIC, at + 1)

@@ -24,7 +24,17 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
-__all__ = ["HEAD_OCTETS", "MAGIC", "SpoolRecord", "SpoolStats", "pack_all", "producer_of", "stream_of", "unpack_all"]
+__all__ = [
+    "HEAD_OCTETS",
+    "MAGIC",
+    "SpoolRecord",
+    "SpoolStats",
+    "octets_at",
+    "pack_all",
+    "producer_of",
+    "stream_of",
+    "unpack_all",
+]
 
 MAGIC = b"spR1"
 """How every record begins."""
@@ -69,6 +79,11 @@ class SpoolRecord(msgspec.Struct, frozen=True, gc=False):
         if len(records) != 1:
             raise ValueError(f"it does not look like a record, but like {len(records)}")
         return records[0]
+
+
+def octets_at(packed: bytes, at: int = 0) -> int:
+    """Return how many octets a record that begins there says that it has."""
+    return int.from_bytes(packed[at + _COVERED_AT : at + _COVERED_AT + 4], "big")
 
 
 def unpack_all(packed: bytes) -> Iterator[SpoolRecord]:

@@ -16,7 +16,7 @@ from mesh.spool import schema
 from mesh.spool.bundle import RECORDS_MAX, are_whole, ends_of, pieces
 from mesh.spool.counters import Counters
 from mesh.spool.letters import Letter
-from mesh.spool.record import SpoolRecord, stream_of
+from mesh.spool.record import SpoolRecord, octets_at, stream_of
 from mesh.spool.schema import SEQ_MASK, TABLES, State, keys_of
 
 __all__ = ["SpoolEntry", "View"]
@@ -156,7 +156,7 @@ class View:
         for queue, _ in self.queues():
             with closing(self._rows("ready", *keys_of(queue))) as rows:
                 for row in rows:
-                    record = _record(row.packed[: int.from_bytes(row.packed[8:12], "big")])
+                    record = _record(row.packed[: octets_at(row.packed)])
                     if record is not None:
                         oldest.append(record.at)
                     break

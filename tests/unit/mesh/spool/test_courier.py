@@ -202,18 +202,23 @@ def test_a_stream_waits_for_its_refused_record_and_goes_on_when_that_is_set_asid
     assert all_rows(office.sent) == [[4]]
 
 
-def test_a_parcel_that_is_refused_as_a_whole_is_halved_until_the_culprit_is_alone() -> None:
-    office = Office()
-    office.put(*range(1, 9))
+def take_all_but(culprit: int, office: Office) -> None:
+    """Refuse each parcel with this row as a whole, and take the others, until nothing comes any more."""
     for _ in range(500):
         if not office.sent:
             office.wait(5.0)
         if not office.sent:
             break
-        if 6 in rows(office.sent[0]):
+        if culprit in rows(office.sent[0]):
             office.fail(Failure.INVALID)
         else:
             office.answer()
+
+
+def test_a_parcel_that_is_refused_as_a_whole_is_halved_until_the_culprit_is_alone() -> None:
+    office = Office()
+    office.put(*range(1, 9))
+    take_all_but(6, office)
     assert sorted(office.delivered) == [1, 2, 3, 4, 5, 7, 8]
     assert office.quarantined == {6: "a reason"}
 
@@ -449,15 +454,7 @@ def test_a_bundle_is_cut_where_parts_of_it_are_refused_or_left() -> None:
 def test_a_bundle_is_halved_until_the_culprit_is_alone() -> None:
     office = Office(together=100)
     office.put(*range(1, 10))
-    for _ in range(500):
-        if not office.sent:
-            office.wait(5.0)
-        if not office.sent:
-            break
-        if 6 in rows(office.sent[0]):
-            office.fail(Failure.INVALID)
-        else:
-            office.answer()
+    take_all_but(6, office)
     assert sorted(office.delivered) == [1, 2, 3, 4, 5, 7, 8, 9]
     assert office.quarantined == {6: "a reason"}
     assert office.courier.held == 0
