@@ -1,8 +1,9 @@
 """Deadlines of many items in two generations, with lazy cancellation.
 
 Most deadlines never pass: the answer comes first. So a new one lies in a dict, from which it is taken without a trace,
-and only one that lasts gets into the heap. There a cancelled entry stays and is counted; when more than half of the
-heap is stale, it is rebuilt without them, which costs less per entry than taking each one out.
+and only one that comes gets into the heap. What is known of the dict meanwhile is a moment before which none of it is
+due; when that comes, the dict is looked through. In the heap a cancelled entry stays and is counted; when more than
+half of the heap is stale, it is rebuilt without them, which costs less per entry than taking each one out.
 """
 
 from __future__ import annotations
@@ -25,19 +26,22 @@ class Timed(Protocol):
 
 
 T = TypeVar("T", bound=Timed)
-_YOUNG_MAX = 128
-"""The least of the new deadlines is looked for among all of them: 1 us for so many."""
+_YOUNG_MAX = 512
+"""So many new deadlines are looked through when one of them comes, in 20 us; of more, all move into the heap."""
 _REBUILD_MIN = 512
+_INFINITE = float("inf")
 
 
 class Timers(Generic[T]):
     """The deadlines of many items, one each."""
 
-    __slots__ = ("_heap", "_sequence", "_stale", "_young")
+    __slots__ = ("_heap", "_none_before", "_sequence", "_stale", "_young")
 
     def __init__(self) -> None:
         self._young: dict[T, float] = {}
         """New deadlines, in the order in which they were set."""
+        self._none_before = _INFINITE
+        """No new deadline is earlier; the one that was may have been cleared."""
         self._heap: list[tuple[float, int, T]] = []
         self._sequence = 0
         self._stale = 0
@@ -59,9 +63,9 @@ class Timers(Generic[T]):
             self.clear(item)
         item.timer_at = when
         young = self._young
+        if when < self._none_before or not young:
+            self._none_before = when
         young[item] = when
-        if len(young) > _YOUNG_MAX:
-            self._age()
 
     def clear(self, item: T) -> None:
         """Forget the deadline of `item`."""
@@ -75,19 +79,13 @@ class Timers(Generic[T]):
                 heapq.heapify(self._heap)
                 self._stale = 0
 
-    def _age(self) -> None:
-        """Move the new deadlines into the heap."""
-        heap, sequence = self._heap, self._sequence
-        for item, when in self._young.items():
-            sequence += 1
-            heapq.heappush(heap, (when, sequence, item))
-        self._sequence = sequence
-        self._young.clear()
-
     def deadline(self) -> float | None:
-        """Return the earliest deadline, None if there is none. O(1), but for cleared items that it takes away."""
+        """Return a moment before which nothing is due, None if nothing ever is. O(1), but for entries it takes away.
+
+        It is that of the earliest deadline, or of an earlier one that was cleared: a look at `due` then finds out.
+        """
         heap = self._heap
-        first = min(self._young.values()) if self._young else None
+        first = self._none_before if self._young else None
         while heap:
             when, _, item = heap[0]
             if item.timer_at == when:
@@ -98,9 +96,9 @@ class Timers(Generic[T]):
 
     def due(self, now: float) -> T | None:
         """Take out and return one item whose time has come, or None."""
+        if self._none_before <= now:
+            self._look_through(now)
         heap = self._heap
-        if self._young and min(self._young.values()) <= now:
-            self._age()
         while heap and heap[0][0] <= now:
             when, _, item = heapq.heappop(heap)
             if item.timer_at == when:
@@ -108,3 +106,16 @@ class Timers(Generic[T]):
                 return item
             self._stale = max(0, self._stale - 1)
         return None
+
+    def _look_through(self, now: float) -> None:
+        """Move those of the new deadlines into the heap that have come."""
+        young, heap = self._young, self._heap
+        few = len(young) <= _YOUNG_MAX
+        for item, when in [entry for entry in young.items() if entry[1] <= now] if few else young.items():
+            self._sequence += 1
+            heapq.heappush(heap, (when, self._sequence, item))
+            if few:
+                del young[item]
+        if not few:
+            young.clear()
+        self._none_before = min(young.values(), default=_INFINITE)
