@@ -18,10 +18,10 @@ import time
 from discovery.model import Address, Peer
 from mesh.config import ClientConfig, ServerConfig
 from mesh.core.actions import Answer, ClientAction, Connect, Finish, Handle, Send, ServerAction
-from mesh.core.calls import PendingCall
+from mesh.core.calls import PendingCall, Watch
 from mesh.core.client import ClientCore
 from mesh.core.events import (
-    CallRequested,
+    CallsRequested,
     ClientEvent,
     LinkUp,
     PeerAdded,
@@ -63,7 +63,7 @@ class Pair:
         self._up: list[Record] = []
         self._down: list[Record] = []
         self._works: list[Work] = []
-        self.finished: list[PendingCall] = []
+        self.finished: list[PendingCall | Watch] = []
         """Calls that have ended and were not taken out."""
         self.events: int = 0
         """Events that both cores have handled."""
@@ -73,9 +73,8 @@ class Pair:
 
     def ask(self, calls: int) -> None:
         """Make so many calls at the same time."""
-        for _ in range(calls):
-            call = PendingCall(_METHOD, b"x" * 100, 100, self._now, self._now + 5.0)
-            self._tell_client(CallRequested(call))
+        asked = [PendingCall(_METHOD, b"x" * 100, 100, self._now, self._now + 5.0) for _ in range(calls)]
+        self._tell_client(CallsRequested(asked))
 
     def exchange(self) -> None:
         """Carry messages until neither side has anything to say."""
@@ -101,10 +100,9 @@ class Pair:
         actions: list[ClientAction] = self._client.handle(event, self._now)
         for action in actions:
             if type(action) is Send:
-                self._up.append(action.record)
+                self._up += action.records
             elif type(action) is Finish:
-                assert isinstance(action.call, PendingCall)
-                self.finished.append(action.call)
+                self.finished += action.calls
             elif type(action) is Connect:
                 self._conn_id = action.conn_id
 

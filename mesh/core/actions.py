@@ -18,6 +18,7 @@ __all__ = [
     "AnswerFrames",
     "Cancel",
     "ClientAction",
+    "ClientActions",
     "Connect",
     "Disconnect",
     "Finish",
@@ -46,10 +47,10 @@ class Disconnect(msgspec.Struct, frozen=True, gc=False):
 
 
 class Send(msgspec.Struct, frozen=True, gc=False):
-    """Put a record into the outbox of a connection. It leaves with the next message, at the end of this turn."""
+    """Put records into the outbox of a connection. They leave with the next message, at the end of this turn."""
 
     conn_id: int
-    record: Record
+    records: list[Record]
 
 
 class SendFrames(msgspec.Struct, frozen=True, gc=False):
@@ -61,9 +62,9 @@ class SendFrames(msgspec.Struct, frozen=True, gc=False):
 
 
 class Finish(msgspec.Struct, frozen=True, gc=False):
-    """Tell the waiting caller; the outcome is in the call (`body` or `error`). Once per call."""
+    """Tell the waiting callers; the outcomes are in the calls (`body` or `error`). Once per call."""
 
-    call: PendingCall | Watch
+    calls: list[PendingCall | Watch]
 
 
 class Notice(msgspec.Struct, frozen=True):
@@ -106,3 +107,43 @@ class AnswerFrames(msgspec.Struct, frozen=True, gc=False):
 
 ClientAction: TypeAlias = Connect | Disconnect | Send | SendFrames | Finish | Search | Notice
 ServerAction: TypeAlias = Handle | Cancel | Answer | AnswerFrames | Notice
+
+
+class ClientActions(list[ClientAction]):
+    """What one event brings about at a client.
+
+    A message answers many calls at once, and each of them may be followed by the next: one action for all records of a
+    connection and one for all calls that have ended cost less than one for each.
+    """
+
+    __slots__ = ("_ended", "_records")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._records: dict[int, list[Record]] = {}
+        self._ended: list[PendingCall | Watch] = []
+
+    def send(self, conn_id: int, record: Record) -> None:
+        """Send a record, after those that are sent to the same connection already."""
+        records = self._records.get(conn_id)
+        if records is None:
+            records = self._records[conn_id] = []
+            self.append(Send(conn_id, records))
+        records.append(record)
+
+    def finish(self, call: PendingCall | Watch) -> None:
+        """Tell the caller."""
+        ended = self._ended
+        if not ended:
+            self.append(Finish(ended))
+        ended.append(call)
+
+    def take(self) -> list[ClientAction]:
+        """Return them all, in order; the next event begins with none."""
+        actions = self[:]
+        self.clear()
+        if self._records:
+            self._records.clear()
+        if self._ended:
+            self._ended = []
+        return actions

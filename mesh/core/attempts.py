@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from mesh.core.actions import ClientAction, Send, SendFrames
+from mesh.core.actions import ClientActions, SendFrames
 from mesh.core.liveness import State
 from mesh.core.peers import MESH, REP
 from mesh.core.routing import NONE
@@ -33,7 +33,7 @@ class Attempts:
         self,
         config: ClientConfig,
         timers: Timers[Server | Connection | PendingCall | Watch],
-        out: list[ClientAction],
+        out: ClientActions,
     ) -> None:
         self._timers = timers
         self._out = out
@@ -52,51 +52,52 @@ class Attempts:
     def send(self, call: PendingCall, server: Server, now: float) -> None:
         """Give the call to a server in a pool."""
         conn = server.active
-        assert conn is not None, "a server in a pool has an active connection"
-        if call.earlier:
-            self.sent_earlier(call, conn)  # it had the call before, and was told to forget it
-        call_id = call.call_id
-        call.at = conn
-        call.boot = conn.boot
-        call.sent_at = now
-        call.patience_at = 0.0
-        call.attempts = attempt = call.attempts + 1
-        if call.last is not None:
-            if call.tried is None:
-                call.tried = [call.last]
-            call.tried.append(server)
-        call.last = server
-        conn.inflight[call_id] = call
-        if len(conn.inflight) >= server.window:
-            self.place(server, now)
         profile = call.profile
+        assert conn is not None, "a server in a pool has an active connection"
         assert profile is not None, "set when the call was requested"
         overdue_s = profile.value_s + 4.0 * profile.deviation_s
         when = call.overdue_at = now + (overdue_s if overdue_s > self._overdue_min_s else self._overdue_min_s)
+        call.attempts = attempt = call.attempts + 1
         if attempt > 1:
-            call.hedge_at = 0.0
+            self._repeat(call, server, conn)
         elif self._hedges and profile.count >= _HEDGE_KNOWN:
             call.hedge_at = hedge_at = now + profile.p95_s * _HEDGE_BEYOND + self._hedge_slack_s
             if hedge_at < when:
                 when = hedge_at
-        deadline = call.deadline
+        call.last = server
+        call.at = conn
+        boot = call.boot = conn.boot
+        call.sent_at = now
+        inflight, call_id, deadline = conn.inflight, call.call_id, call.deadline
+        inflight[call_id] = call
+        if len(inflight) >= server.window:
+            self.place(server, now)
         self._timers.set(call, when if when < deadline else deadline)
         if conn.proto == MESH:
             record = Call(
                 call_id,
                 call.method,
                 call.body,  # type: ignore[arg-type]
-                int((deadline + conn.clock_shift_s) * 1000.0) + 1 if conn.boot else 0,
-                conn.boot,
+                int((deadline + conn.clock_shift_s) * 1000.0) + 1 if boot else 0,
+                boot,
                 call.key,
                 attempt,
                 call.metadata,
             )
-            self._out.append(Send(conn.conn_id, record))
+            self._out.send(conn.conn_id, record)
         else:
             control = call_id.to_bytes(8, "big")
             head = [control, b""] if conn.proto == REP else [control]
             self._out.append(SendFrames(conn.conn_id, [*head, *(body_frames(call.body) or [b""])], call_id))
+
+    def _repeat(self, call: PendingCall, server: Server, conn: Connection) -> None:
+        """Note that an attempt is not the call's first."""
+        if call.earlier:
+            self.sent_earlier(call, conn)  # it had the call before, and was told to forget it
+        if call.tried is None:
+            call.tried = [call.last]  # type: ignore[list-item]
+        call.tried.append(server)
+        call.patience_at = call.hedge_at = 0.0
 
     def plan_hedge(self, call: PendingCall) -> None:
         """Set when a second server is to be asked as well, now that the call is overdue, if its method is known."""
@@ -152,7 +153,7 @@ class Attempts:
     def cancel(self, call: PendingCall, conn: Connection) -> None:
         """Tell a server that nobody waits for the call any more."""
         if conn.proto == MESH and conn.state is not State.GONE:
-            self._out.append(Send(conn.conn_id, Cancel(call.call_id)))
+            self._out.send(conn.conn_id, Cancel(call.call_id))
 
     @staticmethod
     def sent_earlier(call: PendingCall, conn: Connection) -> float:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from mesh.config import ClientConfig
-from mesh.core.actions import ClientAction, Finish, Notice
+from mesh.core.actions import ClientAction, ClientActions, Notice
 from mesh.core.attempts import Attempts
 from mesh.core.budget import RetryBudget
 from mesh.core.calls import PendingCall, Watch
@@ -22,7 +22,7 @@ from mesh.core.dialect import PONG
 from mesh.core.dispatch import Dispatcher
 from mesh.core.events import (
     CallAbandoned,
-    CallRequested,
+    CallsRequested,
     ClientEvent,
     LinkDown,
     LinkReached,
@@ -102,7 +102,7 @@ class ClientCore:
 
     def __init__(self, config: ClientConfig, rng: random.Random, realm: str = "default") -> None:
         self._limits = config.limits
-        self._out: list[ClientAction] = []
+        self._out = ClientActions()
         self._pools = Pools()
         self._timers: Timers[Server | Connection | PendingCall | Watch] = Timers()
         self._budget = RetryBudget(config.retry_ratio, config.retry_min_per_s, config.hedge_ratio)
@@ -129,7 +129,7 @@ class ClientCore:
         calls.describe = self._describe
         calls.is_full = self._is_full
         self._handlers: dict[type, _Handler] = {
-            CallRequested: calls.requested,
+            CallsRequested: calls.requested,
             Received: self._on_received,
             Tick: self._on_tick,
             CallAbandoned: lambda event, now: calls.abandoned(event.call, now),
@@ -153,9 +153,7 @@ class ClientCore:
         assert now >= self._now, f"time went back from {self._now} to {now}"
         self._now = now
         self._handlers[type(event)](event, now)
-        actions = self._out.copy()
-        self._out.clear()
-        return actions
+        return self._out.take()
 
     def deadline(self) -> float | None:
         """Return when the next Tick is due, None for never. O(1)."""
@@ -194,10 +192,11 @@ class ClientCore:
             peers_refused=self._roster.refused,
         )
 
-    def _refuse(self, event: CallRequested, now: float) -> None:
-        event.call.error = ClosedError("the client is closed")
-        event.call.done = True
-        self._out.append(Finish(event.call))
+    def _refuse(self, event: CallsRequested, now: float) -> None:
+        for call in event.calls:
+            call.error = ClosedError("the client is closed")
+            call.done = True
+            self._out.finish(call)
 
     def _on_received(self, event: Received, now: float) -> None:
         conn = self._links.conns.get(event.conn_id)
@@ -270,7 +269,7 @@ class ClientCore:
         if self.closed:
             watch.error = ClosedError("the client is closed")
             watch.done = True
-            self._out.append(Finish(watch))
+            self._out.finish(watch)
             return
         self._watches[watch] = None
         self._timers.set(watch, watch.deadline)
@@ -290,7 +289,7 @@ class ClientCore:
         self._timers.clear(watch)
         self._watches.pop(watch, None)
         watch.done = True
-        self._out.append(Finish(watch))
+        self._out.finish(watch)
 
     def _on_tick(self, event: Tick, now: float) -> None:
         timers = self._timers
@@ -317,7 +316,7 @@ class ClientCore:
 
     def _on_stopping(self, event: Stopping, now: float) -> None:
         self.closed = True
-        self._handlers[CallRequested] = self._refuse
+        self._handlers[CallsRequested] = self._refuse
         error = ClosedError("the client was closed while the call was open")
         self._dispatcher.fail_all(error, now)
         for watch in list(self._watches):

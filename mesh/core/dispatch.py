@@ -16,12 +16,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from mesh.core import backoff
-from mesh.core.actions import ClientAction, Finish
+from mesh.core.actions import ClientActions
 from mesh.core.liveness import State
 from mesh.core.outliers import FAULTS
 from mesh.core.peers import MESH
 from mesh.core.profile import MethodProfile
-from mesh.core.routing import NONE, READY, Pools, Router
+from mesh.core.routing import NONE, READY, Pools, Router, choose
 from mesh.core.wire import Detail, Reply, largest_frame
 from mesh.errors import (
     CallError,
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from mesh.core.attempts import Attempts
     from mesh.core.budget import RetryBudget
     from mesh.core.calls import PendingCall, Watch
-    from mesh.core.events import CallRequested
+    from mesh.core.events import CallsRequested
     from mesh.core.peers import Connection, Server
     from mesh.core.roster import Roster
     from mesh.core.timers import Timers
@@ -67,9 +67,10 @@ class Dispatcher:
         timers: Timers[Server | Connection | PendingCall | Watch],
         budget: RetryBudget,
         attempts: Attempts,
-        out: list[ClientAction],
+        out: ClientActions,
     ) -> None:
         self._config = config
+        self._calls_max = config.calls_max
         self._rng = rng
         self._ready = pools.ready
         self._router = Router(roster, pools, rng)
@@ -104,40 +105,47 @@ class Dispatcher:
 
     # -- what callers want
 
-    def requested(self, event: CallRequested, now: float) -> None:
-        """Somebody makes a call."""
-        call = event.call
-        self.calls += 1
-        call.call_id = self.calls
-        if len(self.open) >= self._config.calls_max:
-            call.error = Overloaded(
-                f"This client has {len(self.open)} calls open; calls_max is {self._config.calls_max}.",
-                method=call.method,
-            )
-            call.done = True
-            self._out.append(Finish(call))
-            return
-        self.open[call.call_id] = call
-        profile = self._profiles.get(call.method)
-        if profile is None:
-            profile = MethodProfile(call.method, self._config.attempt_initial_s)
-            if len(self._profiles) < _METHODS_KEPT:
-                self._profiles[call.method] = profile
-        call.profile = profile
-        if call.once and not call.key:
-            call.key = self._new_key(call)
-        self._budget.calls += 1
-        ready = self._ready.get(profile.service)
-        if ready is not None and len(ready.servers) == 1 and not call.peer:
-            server: Server | None = ready.servers[0]
-            if server.proto != MESH and not call.plain:  # type: ignore[union-attr]
+    def requested(self, event: CallsRequested, now: float) -> None:
+        """Somebody makes calls."""
+        opened, profiles, pools, rng, budget = self.open, self._profiles, self._ready, self._rng, self._budget
+        for call in event.calls:
+            self.calls = call_id = call.call_id = self.calls + 1
+            if len(opened) >= self._calls_max:
+                self._refuse(call)
+                continue
+            opened[call_id] = call
+            budget.calls += 1
+            profile = call.profile = profiles.get(call.method) or self._new_profile(call.method)
+            if call.once and not call.key:
+                call.key = self._new_key(call)
+            ready = None if call.peer else pools.get(profile.service)
+            server: Server | None
+            if ready is None:
                 server = self._router.pick(call)
-        else:
-            server = self._router.pick(call)
-        if server is not None:
-            self._send(call, server, now)
-        else:
-            self._wait(call)
+            else:  # nearly all calls
+                server = choose(ready.servers, rng)
+                if server.proto != MESH and not call.plain:
+                    server = self._router.pick(call)
+            if server is None:
+                self._wait(call)
+            elif (call.octets > server.body_max > 0) or server.once:
+                self._send(call, server, now)
+            else:
+                self._attempts.send(call, server, now)
+
+    def _refuse(self, call: PendingCall) -> None:
+        call.error = Overloaded(
+            f"This client has {len(self.open)} calls open; calls_max is {self._calls_max}.",
+            method=call.method,
+        )
+        call.done = True
+        self._out.finish(call)
+
+    def _new_profile(self, method: str) -> MethodProfile:
+        profile = MethodProfile(method, self._config.attempt_initial_s)
+        if len(self._profiles) < _METHODS_KEPT:
+            self._profiles[method] = profile
+        return profile
 
     def abandoned(self, call: PendingCall, now: float) -> None:
         """Nobody waits for it any more."""
@@ -173,8 +181,13 @@ class Dispatcher:
                     self._attempts.answered(call, conn, sent_at, now)
                 call.body = reply.body  # type: ignore[assignment]
                 call.finished_at = now
-                self._close(call, now)
-                self._out.append(Finish(call))
+                if call.waits_for or call.beside is not None or call.earlier:
+                    self._close(call, now)
+                else:  # nearly every call
+                    call.done = True
+                    self._timers.clear(call)
+                    del self.open[call.call_id]
+                self._out.finish(call)
             else:
                 self._failed(call, conn, sent_at, reply, now)
 
@@ -489,7 +502,7 @@ class Dispatcher:
             error.call_id = call.call_id
             error.attempts = call.trace()
             error.elapsed_s = now - call.started_at
-        self._out.append(Finish(call))
+        self._out.finish(call)
 
     def _close(self, call: PendingCall, now: float, *, cancel: bool = False) -> None:
         """The call is over: take it out of everything that still holds it."""

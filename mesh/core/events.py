@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CallAbandoned",
-    "CallRequested",
+    "CallsRequested",
     "ClientEvent",
     "LinkDown",
     "LinkReached",
@@ -64,10 +64,10 @@ class Received(msgspec.Struct, frozen=True, gc=False):
     frames: list[bytes]
 
 
-class CallRequested(msgspec.Struct, frozen=True, gc=False):
-    """Somebody wants a call made and waits for its outcome."""
+class CallsRequested(msgspec.Struct, frozen=True, gc=False):
+    """Somebody wants calls made, and waits for their outcomes."""
 
-    call: PendingCall
+    calls: list[PendingCall]
 
 
 class CallAbandoned(msgspec.Struct, frozen=True, gc=False):
@@ -116,7 +116,7 @@ ClientEvent: TypeAlias = (
     | LinkUp
     | LinkDown
     | Received
-    | CallRequested
+    | CallsRequested
     | CallAbandoned
     | WatchRequested
     | Tick

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from mesh.core import backoff
-from mesh.core.actions import ClientAction, Connect, Disconnect, Notice, Search, Send, SendFrames
+from mesh.core.actions import ClientActions, Connect, Disconnect, Notice, Search, SendFrames
 from mesh.core.dialect import PING
 from mesh.core.liveness import Sign, State, next_state
 from mesh.core.peers import CLOCK_AGE_MAX_S, FLP, MESH, REP, Connection, Server
@@ -63,7 +63,7 @@ class Links:
         pools: Pools,
         timers: Timers[Server | Connection | PendingCall | Watch],
         outliers: Outliers,
-        out: list[ClientAction],
+        out: ClientActions,
     ) -> None:
         self._config = config
         self._rng = rng
@@ -236,7 +236,7 @@ class Links:
             self._out.append(SendFrames(conn.conn_id, [PING], 0))
         else:
             proving = conn.state is State.CONNECTING or conn.state is State.PROVING
-            self._out.append(Send(conn.conn_id, Ping(self._nonces, proving)))
+            self._out.send(conn.conn_id, Ping(self._nonces, proving))
         if not conn.pong_deadline:
             patience = self._config.ping_interval_s if conn.state is State.DEAD else self._patience_s(conn)
             conn.pong_deadline = now + patience

@@ -67,12 +67,13 @@ def observed(handle: Handle, calls: Mapping[int, PendingCall], observer: CallObs
         for action in actions:
             kind = type(action)
             if kind is Finish:
-                if type(action.call) is PendingCall:  # type: ignore[union-attr]
-                    observer.finished(action.call, now)  # type: ignore[union-attr]
+                for ended in action.calls:  # type: ignore[union-attr]
+                    if type(ended) is PendingCall:
+                        observer.finished(ended, now)
             elif kind is Send:
-                record = action.record  # type: ignore[union-attr]
-                if type(record) is Call and (call := calls.get(record.call_id)) is not None:
-                    record.metadata = observer.sent(call, record.metadata)
+                for record in action.records:  # type: ignore[union-attr]
+                    if type(record) is Call and (call := calls.get(record.call_id)) is not None:
+                        record.metadata = observer.sent(call, record.metadata)
             elif kind is SendFrames and (call := calls.get(action.call_id)) is not None:  # type: ignore[union-attr]
                 observer.sent(call, None)
         return actions

@@ -72,7 +72,7 @@ class ClientEngine:
         core: Decides.
         config: Limits and times of the sockets.
         on_descriptor: Called with each descriptor to be watched for reading (True) or not any more (False).
-        on_finish: Called with each call or watch that has ended. It must not call back into the engine.
+        on_finish: Called with the calls and watches that have ended. It must not call back into the engine.
         on_search: Called when discovery is to ask who is there. It must not block.
         on_notice: Called with what may interest somebody.
     """
@@ -82,7 +82,7 @@ class ClientEngine:
         core: ClientCore,
         config: ClientConfig,
         on_descriptor: Callable[[int, bool], None],
-        on_finish: Callable[[PendingCall | Watch], None],
+        on_finish: Callable[[list[PendingCall | Watch]], None],
         on_search: Callable[[], None],
         on_notice: Callable[[Notice], None],
     ) -> None:
@@ -224,9 +224,9 @@ class ClientEngine:
             kind = type(action)
             if kind is Send:
                 outbox = self._dirty.get(action.conn_id) or self._gather(action.conn_id)  # type: ignore[union-attr]
-                outbox.records.append(action.record)  # type: ignore[union-attr]
+                outbox.records += action.records  # type: ignore[union-attr]
             elif kind is Finish:
-                self._on_finish(action.call)  # type: ignore[union-attr]
+                self._on_finish(action.calls)  # type: ignore[union-attr]
             elif kind is SendFrames:
                 self._gather(action.conn_id).plain.append((action.call_id, action.frames))  # type: ignore[union-attr]
             elif kind is Connect:

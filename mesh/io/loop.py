@@ -2,6 +2,9 @@
 
 The descriptor is edge-triggered and any call on the socket takes the edge, so after each send the socket is looked at
 again, once per turn of the loop; each drain is bounded and schedules the rest.
+
+Calls that are made while the loop turns gather and are given to the core together, and those that a message has
+answered go on together: what a turn costs is divided among them.
 """
 
 from __future__ import annotations
@@ -12,9 +15,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
 from mesh.core.calls import PendingCall, Watch
-from mesh.core.events import CallAbandoned, CallRequested, ClientEvent, Stopping, WatchRequested
+from mesh.core.events import CallAbandoned, CallsRequested, ClientEvent, Stopping, WatchRequested
 from mesh.errors import ClosedError
 from mesh.io.engine import ClientEngine
+from mesh.io.waiter import Waiter
 
 if TYPE_CHECKING:
     from mesh.config import ClientConfig
@@ -49,28 +53,33 @@ class LoopDriver:
         self._scheduled = False
         self._closed = False
         self._router_descriptor = -1
+        self._asked: list[PendingCall] = []
+        """Calls that the core has not been told of."""
+        self._ended: list[PendingCall | Watch] = []
+        """What has ended and whose tasks are to go on."""
         self._engine = ClientEngine(core, config, self._on_descriptor, self._on_finish, on_search, on_notice)
 
-    def call(self, call: PendingCall) -> asyncio.Future[None]:
-        """Make a call; it has ended when the future is done, and the outcome is in it."""
+    def call(self, call: PendingCall) -> Waiter:
+        """Make a call; it has ended when the waiter is done, and the outcome is in it."""
         if self._closed:
             raise ClosedError("the client is closed")
-        call.waiter = future = self._loop.create_future()
-        self._engine.feed(CallRequested(call))
+        call.waiter = waiter = Waiter(self._loop)
+        self._asked.append(call)
         if not self._scheduled:
             self._scheduled = True
-            if self._engine.core.open_calls == 1:  # nothing to gather it with: its server begins while the loop turns
+            if not self._engine.core.open_calls:  # nothing to gather it with: its server begins while the loop turns
+                self._ask()
                 self._engine.flush()
             self._loop.call_soon(self._on_turn)
-        return future
+        return waiter
 
-    def watch(self, watch: Watch) -> asyncio.Future[None]:
-        """Wait until enough servers are alive, or it is too late; then the future is done."""
+    def watch(self, watch: Watch) -> Waiter:
+        """Wait until enough servers are alive, or it is too late; then the waiter is done."""
         if self._closed:
             raise ClosedError("the client is closed")
-        watch.waiter = future = self._loop.create_future()
+        watch.waiter = waiter = Waiter(self._loop)
         self._take(WatchRequested(watch))
-        return future
+        return waiter
 
     def abandon(self, call: PendingCall) -> None:
         """Nobody waits for this call any more."""
@@ -87,23 +96,45 @@ class LoopDriver:
 
     def look(self, read: Callable[[ClientCore, float], T]) -> T:
         """Return what `read` makes of the core."""
+        self._ask()
         return read(self._engine.core, time.monotonic())
 
     def close(self) -> None:
         """Fail what is open and release everything; a second time does nothing."""
         if self._closed:
             return
+        self._ask()
         self._closed = True
         self._engine.feed(Stopping())
         self._engine.flush()
         if self._timer is not None:
             self._timer.cancel()
         self._engine.close()
+        self._loop.call_soon(self._go_on)
 
     def _take(self, event: ClientEvent) -> None:
         if not self._closed:
+            self._ask()
             self._engine.feed(event)
             self._soon()
+
+    def _ask(self) -> None:
+        """Give the core the calls that have gathered."""
+        if self._asked:
+            asked, self._asked = self._asked, []
+            self._engine.feed(CallsRequested(asked))
+
+    def _go_on(self) -> None:
+        """Let the tasks go on whose calls have ended; no task is running."""
+        ended, self._ended = self._ended, []
+        going = iter(ended)
+        try:
+            for item in going:
+                item.waiter.end()
+        except BaseException:  # an interrupt, or the exit of the program, in one of them: the others go on later
+            self._ended[:0] = going
+            self._loop.call_soon(self._go_on)
+            raise
 
     def _soon(self) -> None:
         if not self._scheduled:
@@ -118,20 +149,27 @@ class LoopDriver:
     def _turn(self) -> None:
         if self._closed:
             return
+        self._ask()
         if self._engine.pump(monitors=False):
             self._soon()
-        self._arm()
+        self._end_turn()
 
     def _on_monitor(self) -> None:
         if self._closed:
             return
+        self._ask()
         if self._engine.pump():
             self._soon()
-        self._arm()
+        self._end_turn()
 
     def _on_timer(self) -> None:
         self._timer = None
         self._turn()
+
+    def _end_turn(self) -> None:
+        self._arm()
+        if self._ended:
+            self._go_on()
 
     def _arm(self) -> None:
         due = self._engine.deadline()
@@ -151,7 +189,5 @@ class LoopDriver:
         else:
             self._loop.remove_reader(descriptor)
 
-    def _on_finish(self, item: PendingCall | Watch) -> None:
-        future = item.waiter
-        if not future.done():
-            future.set_result(None)
+    def _on_finish(self, ended: list[PendingCall | Watch]) -> None:
+        self._ended += ended

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from mesh.core.calls import PendingCall, Watch
-from mesh.core.events import CallAbandoned, CallRequested, ClientEvent, Stopping, WatchRequested
+from mesh.core.events import CallAbandoned, CallsRequested, ClientEvent, Stopping, WatchRequested
 from mesh.errors import ClosedError
 from mesh.io.context import check_process, process_mark
 from mesh.io.desk import Desk
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["ThreadDriver"]
 
 T = TypeVar("T")
-_Left: TypeAlias = "tuple[PendingCall | Watch, CallRequested | WatchRequested, threading.Lock]"
+_Left: TypeAlias = "tuple[PendingCall | Watch, CallsRequested | WatchRequested, threading.Lock]"
 """What a thread waits for, how the core is told, and what the thread sleeps on."""
 
 _TURNS_MAX = 8
@@ -90,7 +90,7 @@ class ThreadDriver:
 
     def call(self, call: PendingCall) -> None:
         """Make a call and return when it has ended; the outcome is in it."""
-        self._drive(call, CallRequested(call))
+        self._drive(call, CallsRequested([call]))
 
     def watch(self, watch: Watch) -> None:
         """Return when enough servers are alive, or it is too late."""
@@ -136,7 +136,7 @@ class ThreadDriver:
 
     # -- leading and following
 
-    def _drive(self, item: PendingCall | Watch, event: CallRequested | WatchRequested) -> None:
+    def _drive(self, item: PendingCall | Watch, event: CallsRequested | WatchRequested) -> None:
         check_process(self._mark)  # before the lock, which a thread may have held that the child does not have
         desk = self._desk
         if desk.is_mine():
@@ -154,7 +154,7 @@ class ThreadDriver:
             desk.do(self._give_up, item, event, bell)
             raise
 
-    def _begin(self, item: PendingCall | Watch, event: CallRequested | WatchRequested, bell: threading.Lock) -> None:
+    def _begin(self, item: PendingCall | Watch, event: CallsRequested | WatchRequested, bell: threading.Lock) -> None:
         """Make a call; ring the bell if there is nothing to wait for."""
         if self._closed:
             raise ClosedError("the client is closed")
@@ -172,7 +172,7 @@ class ThreadDriver:
     def _give_up(
         self,
         item: PendingCall | Watch,
-        event: CallRequested | WatchRequested,
+        event: CallsRequested | WatchRequested,
         bell: threading.Lock,
     ) -> None:
         if not self._desk.take_back((item, event, bell)):
@@ -304,14 +304,15 @@ class ThreadDriver:
         if self._router_descriptor < 0:
             self._router_descriptor = descriptor
 
-    def _on_finish(self, item: PendingCall | Watch) -> None:
-        if item is self._leader:
-            if self._leader_sleeps_until:
-                self._leader_wake.set()
-            return
-        bell = self._followers.pop(item, None)
-        if bell is not None:
-            bell.release()
+    def _on_finish(self, ended: list[PendingCall | Watch]) -> None:
+        for item in ended:
+            if item is self._leader:
+                if self._leader_sleeps_until:
+                    self._leader_wake.set()
+                continue
+            bell = self._followers.pop(item, None)
+            if bell is not None:
+                bell.release()
 
     # -- the keeper
 

@@ -6,7 +6,7 @@ import random
 from typing import TYPE_CHECKING
 
 from mesh.core.calls import PendingCall
-from mesh.core.events import CallAbandoned, CallRequested
+from mesh.core.events import CallAbandoned, CallsRequested
 from mesh.core.wire import body_frames
 from mesh.sim.history import Asked, Ended
 from mesh.sim.process import TIMER
@@ -101,7 +101,7 @@ class Callers:
         )
         self._world.history.say(f"{name} asks {method}")
         self.open[name] = call
-        client.turn(CallRequested(call))
+        client.turn(CallsRequested([call]))
 
     def _abandon(self, client: SimClient, name: str) -> None:
         call = self.open.pop(name, None)

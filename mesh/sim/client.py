@@ -156,7 +156,8 @@ class SimClient:
         for action in actions:
             kind = type(action)
             if kind is Send:
-                self._gather(action.conn_id, action.record)  # type: ignore[union-attr]
+                for record in action.records:  # type: ignore[union-attr]
+                    self._gather(action.conn_id, record)  # type: ignore[union-attr]
             elif kind is Connect:
                 link = self._network.dial(self, action.conn_id, action.address)  # type: ignore[union-attr]
                 self._outboxes[action.conn_id] = _Outbox(link)  # type: ignore[union-attr]
@@ -164,10 +165,10 @@ class SimClient:
                 self._dirty.pop(action.conn_id, None)  # type: ignore[union-attr]
                 self._outboxes.pop(action.conn_id).link.close()  # type: ignore[union-attr]
             elif kind is Finish:
-                call = action.call  # type: ignore[union-attr]
-                if not isinstance(call, Watch):
-                    self._holders.pop(call.call_id, None)
-                    self._on_finish(call)
+                for call in action.calls:  # type: ignore[union-attr]
+                    if not isinstance(call, Watch):
+                        self._holders.pop(call.call_id, None)
+                        self._on_finish(call)
             elif kind is Search:
                 pass  # in a simulated network whoever comes is told at once
             elif kind is Notice:

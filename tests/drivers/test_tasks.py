@@ -70,7 +70,7 @@ async def test_the_loop_turns_while_calls_are_made() -> None:
         AsyncClient(server.endpoints, discover=False) as client,
     ):
         turning = asyncio.create_task(turn())
-        await asyncio.gather(*(client.call("echo.add", number) for number in range(1000)))
+        await asyncio.gather(*(client.call("echo.add", number) for number in range(5000)))
         turning.cancel()
     assert turns > 10
 

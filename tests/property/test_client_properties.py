@@ -193,7 +193,7 @@ class Chaos(RuleBasedStateMachine):
     def what_is_sent_can_be_sent(self) -> None:
         for action in self.client.actions:
             if isinstance(action, Send):
-                assert msgspec.msgpack.encode(action.record)
+                assert msgspec.msgpack.encode(action.records)
             elif isinstance(action, SendFrames):
                 assert all(type(frame) is bytes for frame in action.frames)
         self.client.actions.clear()

@@ -11,6 +11,7 @@ import random
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
+from itertools import chain
 from typing import Any, TypeVar
 
 from discovery.model import Address, Peer
@@ -33,7 +34,7 @@ from mesh.core.client import ClientCore
 from mesh.core.dialect import PING, PONG
 from mesh.core.events import (
     CallAbandoned,
-    CallRequested,
+    CallsRequested,
     ClientEvent,
     LinkDown,
     LinkUp,
@@ -57,6 +58,7 @@ from mesh.core.work import Work
 from mesh.errors import Status
 
 A = TypeVar("A", bound=ClientAction)
+R = TypeVar("R", bound=Record)
 
 START = 100.0
 EPSILON = 1e-6
@@ -80,7 +82,7 @@ class _Match:
 
 
 def match(kind: type, /, **fields: object) -> Any:
-    """Return what equals any value of a type whose named fields are equal: `match(Send, record=match(Ping))`."""
+    """Return what equals any value of a type whose named fields are equal: `match(Send, records=[match(Ping)])`."""
     return _Match(kind, fields)
 
 
@@ -290,6 +292,12 @@ class Client:
         """Return every action of a kind so far."""
         return [action for action in self.actions if type(action) is kind]
 
+    def sent(self, kind: type[R]) -> list[tuple[int, R]]:
+        """Return every record of a kind that was sent so far, and on which connection."""
+        return [
+            (action.conn_id, record) for action in self.took(Send) for record in action.records if type(record) is kind
+        ]
+
     def notices(self) -> str:
         """Return the texts of all notices."""
         return "\n".join(notice.text for notice in self.took(Notice))
@@ -331,7 +339,7 @@ class Client:
         call = PendingCall(
             method, body, body_octets(body), self.now, self.now + timeout, once, key, peer, metadata, plain
         )
-        self.feed(CallRequested(call))
+        self.feed(CallsRequested([call]))
         return call
 
     def abandon(self, call: PendingCall) -> list[ClientAction]:
@@ -359,9 +367,10 @@ class Client:
 
     def _perform(self, action: ClientAction) -> None:
         if isinstance(action, Finish):
-            assert action.call.done, "Finish of a call that is not done"
-            assert action.call not in self.finished, "a call finished twice"
-            self.finished.append(action.call)
+            for call in action.calls:
+                assert call.done, "Finish of a call that is not done"
+                assert call not in self.finished, "a call finished twice"
+                self.finished.append(call)
         elif isinstance(action, Connect):
             address = str(action.address)
             assert action.conn_id not in self.conns
@@ -379,12 +388,11 @@ class Client:
         elif isinstance(action, Send | SendFrames):
             for far in self.fars:
                 if far.conn_id == action.conn_id:
-                    got = (
-                        partial(far.got, action.record)
-                        if isinstance(action, Send)
-                        else partial(far.got_frames, action.frames)
-                    )
-                    self._reactions.append((action.conn_id, got))
+                    if isinstance(action, Send):
+                        got = [partial(far.got, record) for record in action.records]
+                    else:
+                        got = [partial(far.got_frames, action.frames)]
+                    self._reactions += [(action.conn_id, reaction) for reaction in got]
 
 
 def check(client: Client) -> None:
@@ -482,7 +490,8 @@ class Pair:
         """Carry messages until nobody has anything to say."""
         done = 0
         while done < len(self.client.actions):
-            sent = [action.record for action in self.client.actions[done:] if isinstance(action, Send)]
+            gathered = [action.records for action in self.client.actions[done:] if isinstance(action, Send)]
+            sent = list(chain.from_iterable(gathered))
             done = len(self.client.actions)
             while sent and not self.cut:
                 frames, count = encode(sent, self.client.config.limits)

@@ -9,7 +9,7 @@ import pytest
 
 from discovery.model import Address, PeerAdded, PeerRemoved, PeerUpdated
 from mesh.config import ClientConfig
-from mesh.core.actions import Connect, Disconnect, Finish, Search, Send
+from mesh.core.actions import Connect, Disconnect, Search, Send
 from mesh.core.events import LinkDown, LinkReached, LinkUp, Received
 from mesh.core.wire import Call, Hello, Ping, Pong, Record, encode
 from tests.unit.mesh.core.harness import Client, assert_quiet, match, peer
@@ -28,11 +28,7 @@ def prove(
 ) -> None:
     """Let a connection answer its first PING."""
     hello = Hello(identity, identity, "default", list(services), [])
-    [ping] = [
-        action.record
-        for action in client.took(Send)
-        if action.conn_id == conn_id and isinstance(action.record, Ping) and action.record.hello
-    ]
+    [ping] = [ping for sent_to, ping in client.sent(Ping) if sent_to == conn_id and ping.hello]
     tell(client, conn_id, hello, Pong(ping.nonce, boot, 0, window=512))
 
 
@@ -63,15 +59,15 @@ def test_a_record_alone_never_gets_a_call(client: Client) -> None:
     client.feed(PeerAdded(peer("a", "10.0.0.1:1")))
     call = client.call()
     client.feed(LinkUp(conn_of(client, "10.0.0.1:1")))
-    assert [type(action.record) for action in client.took(Send)] == [Ping]
+    assert client.took(Send) == [match(Send, records=[match(Ping)])]
     prove(client, conn_of(client, "10.0.0.1:1"))
-    assert match(Send, record=match(Call, call_id=call.call_id)) in client.actions
+    assert match(Send, records=[match(Call, call_id=call.call_id)]) in client.actions
 
 
 def test_an_established_link_is_asked_for_a_pong_and_a_hello(client: Client) -> None:
     client.feed(PeerAdded(peer("a", "10.0.0.1:1")))
     conn_id = conn_of(client, "10.0.0.1:1")
-    assert client.feed(LinkUp(conn_id)) == [Send(conn_id, match(Ping, hello=True))]
+    assert client.feed(LinkUp(conn_id)) == [Send(conn_id, [match(Ping, hello=True)])]
     assert client.feed(LinkUp(conn_id)) == []
 
 
@@ -83,7 +79,7 @@ def test_the_first_pong_wins_and_the_others_are_taken_down(client: Client) -> No
     client.call()
     prove(client, second)
     assert set(client.took(Disconnect)) == {Disconnect(first), Disconnect(third)}
-    assert client.took(Send)[-1] == match(Send, conn_id=second, record=match(Call))
+    assert client.took(Send)[-1] == match(Send, conn_id=second, records=[match(Call)])
     assert client.state("a") == "alive"
 
 
@@ -251,7 +247,7 @@ def test_whoever_takes_the_connection_of_a_dial_gets_the_whole_time_for_its_hand
     client.advance(0.9)
     assert list(client.conns) == [conn_id]
     client.feed(LinkUp(conn_id))
-    assert client.took(Send)[-1] == Send(conn_id, match(Ping, hello=True))
+    assert client.took(Send)[-1] == Send(conn_id, [match(Ping, hello=True)])
 
 
 def test_a_refusal_after_silence_may_be_the_kernel_that_found_no_host_and_is_believed_the_second_time(
@@ -290,7 +286,7 @@ def test_a_slow_answer_once_does_not_keep_a_silent_server_from_being_asked_again
     far.answer(call)
     client.actions.clear()
     client.advance(3.2)
-    assert len([action for action in client.took(Send) if type(action.record) is Ping]) == 3
+    assert len(client.sent(Ping)) == 3
 
 
 def test_a_server_that_was_dead_is_asked_what_its_clock_says_as_soon_as_it_speaks(client: Client) -> None:
@@ -302,7 +298,7 @@ def test_a_server_that_was_dead_is_asked_what_its_clock_says_as_soon_as_it_speak
     client.actions.clear()
     far.pong()
     assert client.state("a") == "alive"
-    assert client.took(Send) == [Send(far.conn_id, match(Ping))]
+    assert client.took(Send) == [Send(far.conn_id, [match(Ping)])]
 
 
 def test_a_vanished_record_does_not_take_down_a_server_that_answers(client: Client) -> None:
@@ -505,7 +501,7 @@ def test_a_silent_server_is_pinged_once_an_interval() -> None:
     client.join("a")
     client.actions.clear()
     client.advance(10.5)
-    assert len(client.took(Send)) == 10
+    assert len(client.sent(Ping)) == 10
     assert client.state("a") == "alive"
 
 
@@ -515,7 +511,7 @@ def test_very_many_idle_servers_share_a_bounded_number_of_pings() -> None:
         client.join(f"s{number}")
     client.actions.clear()
     client.advance(20.5)
-    assert 190 <= len(client.took(Send)) <= 210
+    assert 190 <= len(client.sent(Ping)) <= 210
     assert client.state("s39") == "alive"
 
 
@@ -528,10 +524,10 @@ def test_very_many_idle_servers_are_asked_some_at_a_time() -> None:
     client.actions.clear()
     times = 0
     for _ in range(200):
-        before = len(client.took(Send))
+        before = len(client.sent(Ping))
         client.advance(0.002)
-        times += len(client.took(Send)) > before
-    assert 35 <= len(client.took(Send)) <= 45
+        times += len(client.sent(Ping)) > before
+    assert 35 <= len(client.sent(Ping)) <= 45
     assert 15 <= times <= 21
 
 
@@ -542,7 +538,7 @@ def test_traffic_spares_the_ping() -> None:
     for _ in range(20):
         far.answer(client.call())
         client.advance(0.5)
-    assert [action for action in client.took(Send) if isinstance(action.record, Ping)] == []
+    assert client.sent(Ping) == []
 
 
 def test_a_frozen_server_is_a_suspect_then_dead_and_alive_again_when_it_thaws() -> None:
@@ -663,7 +659,7 @@ def test_after_everything_is_gone_nothing_is_left(client: Client) -> None:
     client.advance(2.0)
     assert all(call.done for call in calls)
     assert watch.error is not None
-    assert len(client.took(Finish)) == 31
+    assert len(client.finished) == 31
     client.vanish(*fars)
     assert_quiet(client)
 

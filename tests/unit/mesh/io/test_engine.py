@@ -17,7 +17,7 @@ from mesh.config import ClientConfig
 from mesh.core.actions import Search
 from mesh.core.calls import PendingCall, Watch
 from mesh.core.client import ClientCore
-from mesh.core.events import CallRequested, Tick
+from mesh.core.events import CallsRequested, Tick
 from mesh.core.wire import Call, Hello, Ping, Pong, Record, decode, encode
 from mesh.io.engine import ClientEngine
 from mesh.io.link import ClientLink
@@ -38,7 +38,7 @@ class Shell:
         self.searches = 0
         self.core = ClientCore(CONFIG, random.Random(1))
         self.engine = ClientEngine(
-            self.core, CONFIG, self._on_descriptor, self.finished.append, self._on_search, on_notice=lambda notice: None
+            self.core, CONFIG, self._on_descriptor, self.finished.extend, self._on_search, on_notice=lambda notice: None
         )
 
     def _on_descriptor(self, descriptor: int, watch: bool) -> None:
@@ -51,7 +51,7 @@ class Shell:
         """Begin a call; whoever pumps sends it."""
         now = time.monotonic()
         call = PendingCall("old.x", body, len(body), now, now + timeout_s, plain=True)
-        self.engine.feed(CallRequested(call))
+        self.engine.feed(CallsRequested([call]))
         return call
 
     def meet(self, port: int, proto: str, serve: Callable[[], object]) -> None:

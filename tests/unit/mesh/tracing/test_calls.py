@@ -9,7 +9,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import StatusCode
 
 from mesh.core.calls import PendingCall
-from mesh.core.events import CallRequested
+from mesh.core.events import CallsRequested
 from mesh.tracing.calls import CallTracer
 from tests.unit.mesh.core.harness import Client, Far
 from tests.unit.mesh.tracing.conftest import Traces
@@ -29,7 +29,7 @@ class Traced:
         now = self.client.now
         call = PendingCall(method, b"", 0, now, now + 5.0)
         self.tracer.begins(call)
-        self.client.feed(CallRequested(call))
+        self.client.feed(CallsRequested([call]))
         return call
 
     def holder(self, call: PendingCall) -> Far:
