@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from mesh.config import ClientConfig
     from mesh.core.calls import PendingCall, Watch
     from mesh.core.peers import Connection, Server
+    from mesh.core.profile import MethodProfile
     from mesh.core.timers import Timers
 
 __all__ = ["Attempts"]
@@ -55,15 +56,16 @@ class Attempts:
         profile = call.profile
         assert conn is not None, "a server in a pool has an active connection"
         assert profile is not None, "set when the call was requested"
-        overdue_s = profile.value_s + 4.0 * profile.deviation_s
-        when = call.overdue_at = now + (overdue_s if overdue_s > self._overdue_min_s else self._overdue_min_s)
+        if profile.planned_at != now:
+            self._plan(profile, now)
+        call.overdue_at = profile.overdue_at
         call.attempts = attempt = call.attempts + 1
-        if attempt > 1:
+        if attempt == 1:
+            call.hedge_at = profile.hedge_at
+            when = profile.next_at
+        else:
             self._repeat(call, server, conn)
-        elif self._hedges and profile.count >= _HEDGE_KNOWN:
-            call.hedge_at = hedge_at = now + profile.p95_s * _HEDGE_BEYOND + self._hedge_slack_s
-            if hedge_at < when:
-                when = hedge_at
+            when = profile.overdue_at
         call.last = server
         call.at = conn
         boot = call.boot = conn.boot
@@ -89,6 +91,15 @@ class Attempts:
             control = call_id.to_bytes(8, "big")
             head = [control, b""] if conn.proto == REP else [control]
             self._out.append(SendFrames(conn.conn_id, [*head, *(body_frames(call.body) or [b""])], call_id))
+
+    def _plan(self, profile: MethodProfile, now: float) -> None:
+        """Set when an attempt that begins now will be overdue: the same for all that begin together."""
+        profile.planned_at = now
+        profile.overdue_at = profile.next_at = now + max(profile.bound_s(), self._overdue_min_s)
+        profile.hedge_at = 0.0
+        if self._hedges and profile.count >= _HEDGE_KNOWN:
+            profile.hedge_at = now + profile.p95_s * _HEDGE_BEYOND + self._hedge_slack_s
+            profile.next_at = min(profile.overdue_at, profile.hedge_at)
 
     def _repeat(self, call: PendingCall, server: Server, conn: Connection) -> None:
         """Note that an attempt is not the call's first."""

@@ -217,10 +217,16 @@ class ClientCore:
         pongs = 0
         if conn.state is _ALIVE:
             conn.heard_at = now
-        for record in message.records:
-            if type(record) is Reply and proven:
-                calls.reply(conn, record, now)
-            elif type(record) is Pong:
+        records = message.records
+        replies = [record for record in records if type(record) is Reply]
+        if not proven:
+            self._unknown += len(replies)
+        elif replies:
+            calls.answered(conn, replies, now)
+        for record in records if len(replies) < len(records) else ():
+            if type(record) is Reply:
+                continue
+            if type(record) is Pong:
                 pongs += 1
                 if pongs <= _PONGS_MAX:
                     links.pong(conn, record, now)
@@ -250,7 +256,7 @@ class ClientCore:
         self._links.heard(conn, now)
         answer = body[0] if len(body) == 1 else list(body)
         call_id = int.from_bytes(frames[0], "big")
-        self._dispatcher.reply(conn, Reply(call_id, 0, answer, len(conn.inflight)), now)  # type: ignore[arg-type]
+        self._dispatcher.answered(conn, [Reply(call_id, 0, answer, len(conn.inflight))], now)  # type: ignore[arg-type]
         if conn.server.pool == NONE:
             self._links.place(conn.server, now)
 

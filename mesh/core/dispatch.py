@@ -51,6 +51,8 @@ _METHODS_KEPT = 4096
 _OVERLOAD_S = 1.0
 _ASK_AGAIN_MIN_S, _ASK_AGAIN_MAX_S = 0.01, 1.0
 """Bounds of the pause before a call is given again to the only server, which refuses it."""
+_TEACHERS = 8
+"""Of the answers of one message about so many teach how long calls take: the others would say nearly the same."""
 _RECHECK_S = 0.05
 """How soon to look again, at least, for a better place for a call whose server is in doubt."""
 
@@ -123,7 +125,8 @@ class Dispatcher:
             if ready is None:
                 server = self._router.pick(call)
             else:  # nearly all calls
-                server = choose(ready.servers, rng)
+                servers = ready.servers
+                server = servers[0] if len(servers) == 1 else choose(servers, rng)
                 if server.proto != MESH and not call.plain:
                     server = self._router.pick(call)
             if server is None:
@@ -161,35 +164,41 @@ class Dispatcher:
 
     # -- what servers answer
 
-    def reply(self, conn: Connection, reply: Reply, now: float) -> None:
-        """An answer came to the call that this connection holds under this id.
+    def answered(self, conn: Connection, replies: list[Reply], now: float) -> None:
+        """Answers came, in one message, to calls that this connection holds under their ids.
 
-        Whoever has taken all answers of a message places the server, which may have room again.
+        Whoever has given them places the server, which may have room again.
         """
-        server = conn.server
-        call = conn.inflight.pop(reply.call_id, None)
-        if call is None:
-            self.late += 1
-        else:
+        server, inflight, opened, timers, finish = conn.server, conn.inflight, self.open, self._timers, self._out.finish
+        durations: list[float] = []
+        apart = len(replies) // _TEACHERS + 1
+        for number, reply in enumerate(replies):
+            call = inflight.pop(reply.call_id, None)
+            if call is None:
+                self.late += 1
+                continue
             server.load = reply.load
             sent_at = call.sent_at if call.at is conn else self._attempts.sent_at(call, conn)
-            if reply.status == 0:
-                took = now - sent_at
-                server.took(took, now)
-                call.profile.add(took)  # type: ignore[union-attr]
-                if call.at is not conn or call.beside is not None:
-                    self._attempts.answered(call, conn, sent_at, now)
-                call.body = reply.body  # type: ignore[assignment]
-                call.finished_at = now
-                if call.waits_for or call.beside is not None or call.earlier:
-                    self._close(call, now)
-                else:  # nearly every call
-                    call.done = True
-                    self._timers.clear(call)
-                    del self.open[call.call_id]
-                self._out.finish(call)
-            else:
+            if reply.status:
                 self._failed(call, conn, sent_at, reply, now)
+                continue
+            took = now - sent_at
+            durations.append(took)
+            if not number % apart or server.failing:
+                server.took(took, now)
+                call.profile.learn(took)  # type: ignore[union-attr]
+            if call.at is not conn or call.beside is not None:
+                self._attempts.answered(call, conn, sent_at, now)
+            call.body = reply.body  # type: ignore[assignment]
+            call.finished_at = now
+            if call.waits_for or call.beside is not None or call.earlier:
+                self._close(call, now)
+            else:  # nearly every call
+                call.done = True
+                timers.clear(call)
+                del opened[call.call_id]
+            finish(call)
+        server.histogram.record_all(durations)
 
     def _failed(self, call: PendingCall, conn: Connection, sent_at: float, reply: Reply, now: float) -> None:
         detail = reply.detail or Detail()
@@ -200,7 +209,7 @@ class Dispatcher:
             if code in FAULTS and not call.peer:
                 self.accuse(server, call.service, now)
             if code is not Status.INVALID_ARGUMENT:
-                call.profile.add(now - sent_at)  # type: ignore[union-attr]
+                call.profile.learn(now - sent_at)  # type: ignore[union-attr]
             call.ended(conn, sent_at, now, f"{code.name}: {detail.message[:200]}")
             if call.at is conn:
                 call.at = None

@@ -131,7 +131,6 @@ class Server:
     __slots__ = (
         "active",
         "addresses",
-        "answered",
         "body_max",
         "boot",
         "conns",
@@ -199,7 +198,6 @@ class Server:
         self.latency_s: float = 0.0
         """Smoothed time to an answer, quick to rise and slow to fall."""
         self.histogram: Histogram = Histogram()
-        self.answered: int = 0
         self.errors: int = 0
         self.failing: float = 0.0
         """Smoothed share of its answers that were failures."""
@@ -259,15 +257,18 @@ class Server:
         self.window = max(1, min(self.window, held))
         self._window_grows_at = now + _WINDOW_GROWS_S
 
+    @property
+    def answered(self) -> int:
+        """How many calls it has answered."""
+        return self.histogram.count
+
     def took(self, duration_s: float, now: float) -> None:
-        """Learn from an answer that took so long."""
+        """Learn from an answer that took so long; it is counted in the histogram besides."""
         if self.window < self.window_told and now >= self._window_grows_at:
             self.window = min(self.window_told, self.window + max(1, self.window // 4))
             self._window_grows_at = now + _WINDOW_GROWS_S
         if self.failing:
             self.failing -= self.failing * _GAIN
-        self.answered += 1
-        self.histogram.record(duration_s)
         gap = duration_s - self.latency_s
         self.latency_s += gap * (_RISE if gap > 0 else _FALL)
 

@@ -47,6 +47,12 @@ class Histogram:
         if len(recent) >= _RECENT_MAX:
             self._digest()
 
+    def record_all(self, durations_s: list[float]) -> None:
+        """Count many."""
+        self._recent += durations_s
+        if len(self._recent) >= _RECENT_MAX:
+            self._digest()
+
     @property
     def count(self) -> int:
         """How many were recorded."""

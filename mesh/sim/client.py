@@ -76,6 +76,8 @@ class SimClient:
         self._dirty: dict[int, _Outbox] = {}
         self._holders: dict[int, list[int]] = {}
         """By call: connections that were given it, and no CANCEL since."""
+        self._given: dict[int, str] = {}
+        """Calls of the list of actions that is performed, and how they are named in the history."""
         self._now = 0.0
         self._wake_at = _FOREVER
 
@@ -175,6 +177,12 @@ class SimClient:
                 self._history.say(f"{self.name} notes: {action.text}")  # type: ignore[union-attr]
             else:
                 raise AssertionError(f"the simulator has no servers that need {action}")
+        # Only now: the list is in order for each connection, and a CANCEL for another one may come later in it.
+        for call_id, call in self._given.items():
+            holders = self._holders.get(call_id, ())
+            if len(holders) > _AT_A_TIME_MAX:
+                self._history.broken.append(f"{call} is at {len(holders)} servers at a time")
+        self._given.clear()
 
     def _gather(self, conn_id: int, record: Record) -> None:
         outbox = self._outboxes[conn_id]
@@ -207,8 +215,7 @@ class SimClient:
             holders[:] = [held for held in holders if held in conns and record.call_id in conns[held].inflight]
         if conn_id not in holders:
             holders.append(conn_id)
-        if len(holders) > _AT_A_TIME_MAX:
-            history.broken.append(f"{call} is at {len(holders)} servers at a time")
+        self._given[record.call_id] = call
         window = conn.server.window
         if len(conn.inflight) > max(window, outbox.window_before):
             held = len(conn.inflight)

@@ -18,6 +18,7 @@ from mesh.core.links import Links
 from mesh.core.peers import Connection, Server
 from mesh.core.roster import Roster
 from mesh.core.server import ServerCore
+from mesh.core.wire import Reply
 from mesh.sim import Bout, Faults, Handlers, Spread, Workload, World
 from mesh.sim.checkers import leftovers, run_checked
 
@@ -67,12 +68,14 @@ def test_stale_run_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_wrong_answer_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    reply = Dispatcher.reply
+    answered = Dispatcher.answered
 
-    def mix_up(calls: Dispatcher, conn: Connection, answer: Any, now: float) -> None:
-        reply(calls, conn, msgspec.structs.replace(answer, call_id=next(iter(conn.inflight), answer.call_id)), now)
+    def mix_up(calls: Dispatcher, conn: Connection, replies: list[Reply], now: float) -> None:
+        for reply in replies:
+            mixed_up = msgspec.structs.replace(reply, call_id=next(iter(conn.inflight), reply.call_id))
+            answered(calls, conn, [mixed_up], now)
 
-    monkeypatch.setattr(Dispatcher, "reply", mix_up)
+    monkeypatch.setattr(Dispatcher, "answered", mix_up)
     assert "was answered with" in judged(Faults(delay=Spread(0.1, 0.1)))
 
 
@@ -101,13 +104,12 @@ def test_call_that_ends_after_its_deadline_is_found(monkeypatch: pytest.MonkeyPa
 
 
 def test_call_that_never_ends_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    reply = Dispatcher.reply
+    answered = Dispatcher.answered
 
-    def lose_some(calls: Dispatcher, conn: Connection, answer: Any, now: float) -> None:
-        if answer.call_id % 10:
-            reply(calls, conn, answer, now)
+    def lose_some(calls: Dispatcher, conn: Connection, replies: list[Reply], now: float) -> None:
+        answered(calls, conn, [reply for reply in replies if reply.call_id % 10], now)
 
-    monkeypatch.setattr(Dispatcher, "reply", lose_some)
+    monkeypatch.setattr(Dispatcher, "answered", lose_some)
     monkeypatch.setattr(Dispatcher, "timer", lambda self, call, now: None)
     found = judged()
     assert "never ended" in found
@@ -175,15 +177,16 @@ def test_more_than_a_fifth_of_the_calls_again_is_found(monkeypatch: pytest.Monke
 
 def test_client_that_believes_every_answer_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     """A liar answers calls that others have."""
-    reply = Dispatcher.reply
+    answered = Dispatcher.answered
 
-    def find_anywhere(calls: Dispatcher, conn: Connection, answer: Any, now: float) -> None:
-        call = calls.open.get(answer.call_id)
-        if call is not None:
-            conn.inflight.setdefault(call.call_id, call)
-        reply(calls, conn, answer, now)
+    def find_anywhere(calls: Dispatcher, conn: Connection, replies: list[Reply], now: float) -> None:
+        for reply in replies:
+            call = calls.open.get(reply.call_id)
+            if call is not None:
+                conn.inflight.setdefault(call.call_id, call)
+        answered(calls, conn, replies, now)
 
-    monkeypatch.setattr(Dispatcher, "reply", find_anywhere)
+    monkeypatch.setattr(Dispatcher, "answered", find_anywhere)
     lies = Faults(lie=Bout(0.1, Spread(1.0)), spared=2)
     assert "was answered with b'a lie'" in judged(lies, per_s=300.0)
 
@@ -198,7 +201,7 @@ def test_call_that_fails_when_everything_is_whole_is_found(monkeypatch: pytest.M
 
     def give_up_the_last_ones(calls: Dispatcher, event: Any, now: float) -> None:
         if calls.calls > 120:
-            event.call.deadline = now
+            event.calls[0].deadline = now
         requested(calls, event, now)
 
     monkeypatch.setattr(Dispatcher, "requested", give_up_the_last_ones)

@@ -37,7 +37,7 @@ def lose(*arguments: object) -> None:
 def test_soak_says_how_to_repeat_what_broke_and_where_to_go_on(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(Dispatcher, "reply", lose)
+    monkeypatch.setattr(Dispatcher, "answered", lose)
     monkeypatch.setattr(soak, "_BATCH_SERVERS", 10)
     assert soak.main(["--seeds", "3:100", *FEW]) == 1
     lines = capsys.readouterr().out.splitlines()
@@ -50,7 +50,7 @@ def test_soak_says_how_to_repeat_what_broke_and_where_to_go_on(
 
 
 def test_soak_keeps_going_if_it_is_told_to(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr(Dispatcher, "reply", lose)
+    monkeypatch.setattr(Dispatcher, "answered", lose)
     monkeypatch.setattr(soak, "_BATCH_SERVERS", 2)
     assert soak.main(["--seeds", "0:3", "--keep-going", *FEW]) == 1
     assert "3 broken" in capsys.readouterr().out.splitlines()[-1]
