@@ -94,12 +94,13 @@ class Attempts:
 
     def _plan(self, profile: MethodProfile, now: float) -> None:
         """Set when an attempt that begins now will be overdue: the same for all that begin together."""
-        profile.planned_at = now
-        profile.overdue_at = profile.next_at = now + max(profile.bound_s(), self._overdue_min_s)
-        profile.hedge_at = 0.0
+        overdue_s = profile.value_s + 4.0 * profile.deviation_s
+        overdue_at = hedge_at = now + (overdue_s if overdue_s > self._overdue_min_s else self._overdue_min_s)
         if self._hedges and profile.count >= _HEDGE_KNOWN:
-            profile.hedge_at = now + profile.p95_s * _HEDGE_BEYOND + self._hedge_slack_s
-            profile.next_at = min(profile.overdue_at, profile.hedge_at)
+            profile.hedge_at = hedge_at = now + profile.p95_s * _HEDGE_BEYOND + self._hedge_slack_s
+        profile.planned_at = now
+        profile.overdue_at = overdue_at
+        profile.next_at = hedge_at if hedge_at < overdue_at else overdue_at
 
     def _repeat(self, call: PendingCall, server: Server, conn: Connection) -> None:
         """Note that an attempt is not the call's first."""

@@ -109,14 +109,16 @@ class Dispatcher:
 
     def requested(self, event: CallsRequested, now: float) -> None:
         """Somebody makes calls."""
-        opened, profiles, pools, rng, budget = self.open, self._profiles, self._ready, self._rng, self._budget
-        for call in event.calls:
-            self.calls = call_id = call.call_id = self.calls + 1
+        opened, profiles, pools, rng = self.open, self._profiles, self._ready, self._rng
+        first = self.calls + 1
+        self.calls += len(event.calls)
+        self._budget.calls += len(event.calls)
+        for call_id, call in enumerate(event.calls, first):
+            call.call_id = call_id
             if len(opened) >= self._calls_max:
                 self._refuse(call)
                 continue
             opened[call_id] = call
-            budget.calls += 1
             profile = call.profile = profiles.get(call.method) or self._new_profile(call.method)
             if call.once and not call.key:
                 call.key = self._new_key(call)
@@ -131,12 +133,13 @@ class Dispatcher:
                     server = self._router.pick(call)
             if server is None:
                 self._wait(call)
-            elif (call.octets > server.body_max > 0) or server.once:
+            elif server.once or call.octets > server.body_max:
                 self._send(call, server, now)
             else:
                 self._attempts.send(call, server, now)
 
     def _refuse(self, call: PendingCall) -> None:
+        self._budget.calls -= 1
         call.error = Overloaded(
             f"This client has {len(self.open)} calls open; calls_max is {self._calls_max}.",
             method=call.method,
@@ -415,7 +418,7 @@ class Dispatcher:
     # -- choosing and sending
 
     def _send(self, call: PendingCall, server: Server, now: float) -> None:
-        if server.body_max and call.octets > server.body_max and largest_frame(call.body) > server.body_max:
+        if call.octets > server.body_max and largest_frame(call.body) > server.body_max:
             text = f"{call.method}: a body of {call.octets} octets; {server.name} takes {server.body_max} (body_max)."
             self._fail(call, LocalProtocolError(text), now)
             return

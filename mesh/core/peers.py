@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 from mesh.core.liveness import State
@@ -13,13 +14,15 @@ if TYPE_CHECKING:
     from discovery.model import Address, Peer
     from mesh.core.calls import PendingCall
 
-__all__ = ["CLOCK_AGE_MAX_S", "FLP", "MESH", "PROTOCOLS", "REP", "Connection", "Server"]
+__all__ = ["BODY_UNBOUNDED", "CLOCK_AGE_MAX_S", "FLP", "MESH", "PROTOCOLS", "REP", "Connection", "Server"]
 
 MESH = "mesh/1"
 FLP = "flp"
 REP = "rep"
 PROTOCOLS = (MESH, FLP, REP)
 
+BODY_UNBOUNDED = sys.maxsize
+"""`Server.body_max` of one that does not tell."""
 _WINDOW_GROWS_S = 1.0
 """A window that was cut by a refusal grows by a quarter in so many seconds: each try that fails costs a push-back."""
 _GAIN = 0.2
@@ -186,7 +189,8 @@ class Server:
         self.once: frozenset[str] = frozenset()
         """Methods that must not be repeated."""
         self.version: str = ""
-        self.body_max: int = 0
+        self.body_max: int = BODY_UNBOUNDED
+        """Octets of the largest frame of a body that it takes."""
         self.window: int = window
         """Calls in flight that it may have of ours: what it tells, less after it has refused one for want of room."""
         self.window_told: int = window

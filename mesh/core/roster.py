@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from discovery.model import Address, clean_name, id_problem, is_service
 from mesh.core.liveness import State
-from mesh.core.peers import MESH, PROTOCOLS, Server
+from mesh.core.peers import BODY_UNBOUNDED, MESH, PROTOCOLS, Server
 from mesh.core.routing import ANY
 
 if TYPE_CHECKING:
@@ -152,7 +152,7 @@ class Roster:
         server.services = _usable(tuple(hello.services))
         server.once = frozenset(hello.once)
         server.version = clean_name(hello.version) if hello.version else ""
-        server.body_max = hello.body_max
+        server.body_max = hello.body_max or BODY_UNBOUNDED
         server.realm_note = "" if hello.realm == self._realm else self._other_realm(hello.realm)
         self._rename(server, clean_name(hello.name))
 

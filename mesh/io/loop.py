@@ -130,7 +130,9 @@ class LoopDriver:
         going = iter(ended)
         try:
             for item in going:
-                item.waiter.end()
+                waiter = item.waiter
+                item.waiter = None  # it holds the task, which may return what holds the call
+                waiter.end()
         except BaseException:  # an interrupt, or the exit of the program, in one of them: the others go on later
             self._ended[:0] = going
             self._loop.call_soon(self._go_on)

@@ -29,7 +29,8 @@ class Waiter(msgspec.Struct, eq=False):
     """What came with the cancellation."""
     wake: _Wake | None = None
     """Lets the task go on; None as long as nobody waits."""
-    context: Context | None = None
+    context: Context = msgspec.UNSET  # type: ignore[assignment]
+    """Of the task; set together with `wake`."""
     _asyncio_future_blocking: bool = False
 
     def __await__(self) -> Generator[Waiter, None, None]:
@@ -44,13 +45,10 @@ class Waiter(msgspec.Struct, eq=False):
 
     def end(self) -> None:
         """Be done, and let the task go on before this returns. No other task may be running."""
-        if self.done:
-            return
-        self.done = True
-        wake, context = self.wake, self.context
-        if wake is not None and context is not None:
-            self.wake = self.context = None  # what the task returns may hold this, which would hold the task
-            context.run(wake, self)
+        if not self.done:
+            self.done = True
+            if self.wake is not None:
+                self.context.run(self.wake, self)
 
     # -- what a task asks of what it waits for
 
@@ -71,7 +69,6 @@ class Waiter(msgspec.Struct, eq=False):
         self.why = msg
         if self.wake is not None:
             self.loop.call_soon(self.wake, self, context=self.context)
-            self.wake = self.context = None
         return True
 
     def result(self) -> None:

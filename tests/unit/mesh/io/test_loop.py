@@ -34,6 +34,9 @@ def test_a_call_alone_leaves_at_once_and_others_gather_until_the_loop_turns() ->
             for waiter in (first, *others):
                 await waiter
             assert [call.body for call in calls] == [b"x"] * 3
+            assert [call.waiter for call in calls] == [None] * 3, (
+                "it would hold its task as long as somebody holds the answer"
+            )
 
     asyncio.run(main())
 
