@@ -143,17 +143,23 @@ class ClientEngine:
         # The descriptors are edge-triggered and a send takes the edge: what came meanwhile is looked for afterwards.
         self.flush()
         again = self._take_plain(messages_max)
+        core = self.core
+        waited_for = core.open_calls
         began = time.monotonic()
         for _ in range(messages_max):
             if not self.take():
                 break
+            if waited_for and not core.open_calls:
+                # Whoever waited for the last answer may have something to send, and the socket is looked at after that.
+                self.flush()
+                return True
             if time.monotonic() - began > _TURN_S:
                 return self._end_full_turn(began)
         else:
             return self._end_full_turn(began)
         self._full_since = 0.0
         # Only after the socket was read: a client that was late itself must not accuse servers whose answers lie there.
-        due = self.core.deadline()
+        due = core.deadline()
         if due is not None and due <= time.monotonic():
             self.feed(Tick())
         return self.flush() or again

@@ -129,13 +129,18 @@ def test_whoever_takes_a_connection_and_says_nothing_is_told_from_nobody(dialler
 
 
 def test_a_message_for_a_server_that_is_gone_does_not_reach_its_successor(dialler: Dialler) -> None:
-    with raw(zmq.DEALER, RECONNECT_IVL=1) as redialling:
+    events = zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED
+    with raw(zmq.DEALER, RECONNECT_IVL=1) as redialling, redialling.get_monitor_socket(events) as seen:
+        seen.rcvtimeo = int(PATIENCE_S * 1000)
         with serving() as (server, endpoint):
             dialler.dial(1, endpoint)
             redialling.connect(endpoint)
+            seen.recv_multipart()
             assert dialler.send(1, b"one") is Sent.OK
             assert received(server)[1] == [b"one"]
         assert dialler.wait_for(1, LinkEvent.DOWN) == "disconnected"
+        seen.recv_multipart()  # else it may write what it sends to the connection that is gone
+        redialling.disable_monitor()
         dialler.send(1, b"stale")
         redialling.send(b"from one that redials by itself")
         with serving(int(endpoint.rpartition(":")[2])) as (successor, _):
