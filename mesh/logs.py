@@ -130,7 +130,7 @@ class NamingRunner:
         return self._run_async(work)
 
     async def _run_async(self, work: Work) -> ReplyGiven:
-        _running.set(work)  # a task has a context of its own
+        _running.set(work)  # a call has a context of its own
         return await self._runner.run_async(work)
 
     def cancel(self, work: Work) -> None:

@@ -27,6 +27,13 @@ def _given_up(work: Work) -> bool:
     return work.cancelled or (work.deadline is not None and time.monotonic() > work.deadline)
 
 
+def _cancel_task(work: Work) -> None:
+    """Cancel the task of a coroutine handler, in its loop, if it has not ended by now: the task goes on to others."""
+    if work.context is not None:
+        _, task = work.context
+        task.cancel()
+
+
 class MethodRunner:
     """Turns work into requests, and what handlers return or raise into answers.
 
@@ -66,19 +73,18 @@ class MethodRunner:
         except (Exception, SystemExit) as error:
             return self._failed(work, error)
         finally:
-            # The task has the work too, in its result, which the garbage collector does not look into: a leak.
-            work.context = None
+            work.context = None  # from here on the task runs other calls, or is kept in a result
         return ReplyGiven(work, pack_body(frames))
 
     def cancel(self, work: Work) -> None:
         """Tell a running handler that nobody waits for it: set `request.cancelled`, cancel the task of a coroutine."""
-        if work.context is None:
+        running = work.context
+        if running is None:
             return
-        request, task = work.context
+        request, task = running
         request.cancelled = True
         if task is not None:
-            loop = task.get_loop()
-            loop.call_soon_threadsafe(task.cancel)
+            task.get_loop().call_soon_threadsafe(_cancel_task, work)
 
     def _request(self, work: Work) -> Request:
         request = Request(

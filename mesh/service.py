@@ -31,7 +31,7 @@ from mesh.typed import ResultError, TypedCodec
 __all__ = ["Lane", "Method", "Service"]
 
 Lane = Literal["inline", "threaded", "coroutine"]
-"""Where a handler runs: in the server's loop, on a thread of its service, or as a task of the loop."""
+"""Where a handler runs: in the server's loop, on a thread of its service, or in a task of the loop."""
 
 _Handler = TypeVar("_Handler", bound=Callable[..., Any])
 

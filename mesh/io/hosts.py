@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, TypeVar
 
+from mesh.io.crew import Crew
 from mesh.io.poller import Poller, Wake
 from mesh.io.serving import Gate, Runner, ServerEngine
 
@@ -146,13 +147,11 @@ class _LoopThread:
     """An asyncio loop in a thread, for the handlers that are coroutines."""
 
     def __init__(self, runner: Runner, done: Callable[[ReplyGiven], None]) -> None:
-        self._runner = runner
-        self._done = done
         self._waiting: deque[Work] = deque()
         self._rung = False
         """The loop has been told to look at what waits: once for all that comes until it does."""
-        self._tasks: set[asyncio.Task[None]] = set()
         self._loop = asyncio.new_event_loop()
+        self._crew = Crew(self._loop, runner.run_async, done)
         self._thread = threading.Thread(target=self._run, name="mesh-coroutines", daemon=True)
         self._thread.start()
 
@@ -165,13 +164,8 @@ class _LoopThread:
 
     def _begin(self) -> None:
         self._rung = False
-        while self._waiting:
-            task = self._loop.create_task(self._handle(self._waiting.popleft()))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
-
-    async def _handle(self, work: Work) -> None:
-        self._done(await self._runner.run_async(work))
+        waiting = self._waiting
+        self._crew.run([waiting.popleft() for _ in range(len(waiting))])
 
     def close(self) -> None:
         self._loop.call_soon_threadsafe(self._loop.stop)
@@ -185,6 +179,7 @@ class _LoopThread:
             self._loop.close()
 
     async def _cancel_rest(self) -> None:
+        self._crew.close()
         left = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
         for task in left:
             task.cancel()
@@ -192,7 +187,7 @@ class _LoopThread:
 
 
 class LoopHost:
-    """Serves in the running asyncio loop; coroutine handlers are its tasks."""
+    """Serves in the running asyncio loop, and runs coroutine handlers in tasks of that."""
 
     def __init__(
         self,
@@ -204,9 +199,10 @@ class LoopHost:
         on_notice: Callable[[Notice], None],
     ) -> None:
         self._loop = asyncio.get_running_loop()
-        self._runner = runner
-        self._tasks: dict[asyncio.Task[None], None] = {}
+        self._crew = Crew(self._loop, runner.run_async, self._give)
+        self._given: deque[ReplyGiven] = deque()
         self._scheduled = False
+        """A turn is to come: one for all results that are given until it does."""
         self._closed = False
         self._again: asyncio.TimerHandle | None = None
         """Looks at clients that do not read."""
@@ -236,13 +232,14 @@ class LoopHost:
             self._again.cancel()
         self._loop.remove_reader(self._engine.descriptor)
         self._engine.close()
-        for task in list(self._tasks):
-            task.cancel()
-        if self._tasks:
-            await asyncio.wait(list(self._tasks), timeout=_CANCEL_S)
+        if left := self._crew.close():
+            await asyncio.wait(left, timeout=_CANCEL_S)
 
     def _turn(self) -> None:
         self._scheduled = False
+        given = self._given
+        while given and not self._closed:
+            self._engine.give(given.popleft())
         if not self._closed and self._engine.pump():
             self._soon()
         elif self._engine.is_blocked and not self._closed and self._again is None:
@@ -260,18 +257,16 @@ class LoopHost:
             self._loop.call_soon(self._turn)
 
     def _give(self, reply: ReplyGiven) -> None:
-        if not self._closed:
-            self._engine.give(reply)
-            self._soon()
+        self._given.append(reply)
+        self._soon()
 
     def _post(self, reply: ReplyGiven) -> None:
-        with contextlib.suppress(RuntimeError):  # the loop is closed; nobody waits for this answer
-            self._loop.call_soon_threadsafe(self._give, reply)
+        """Take a result from another thread."""
+        self._given.append(reply)
+        if not self._scheduled:
+            self._scheduled = True
+            with contextlib.suppress(RuntimeError):  # the loop is closed; nobody waits for this answer
+                self._loop.call_soon_threadsafe(self._turn)
 
     def _spawn(self, work: Work) -> None:
-        task = self._loop.create_task(self._run(work))
-        self._tasks[task] = None
-        task.add_done_callback(self._tasks.pop)
-
-    async def _run(self, work: Work) -> None:
-        self._give(await self._runner.run_async(work))
+        self._crew.run((work,))

@@ -56,7 +56,7 @@ class TracingRunner:
 
     async def _run_async(self, work: Work) -> ReplyGiven:
         span, within = self._begin(work)
-        context.attach(within)  # the context of a task is its own, and ends with it
+        context.attach(within)  # the context of a call is its own, and ends with it
         try:
             reply = await self._runner.run_async(work)
         except BaseException:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from contextvars import ContextVar
 
 import pytest
 
-from mesh import RemoteError, Request, ServerConfig, Service, Status
+from mesh import AsyncClient, RemoteError, Request, ServerConfig, Service, Status
 from tests.drivers.adapter import Driver
 from tests.drivers.services import LATE_S, Gate, echo_service
 from tests.helpers import PATIENCE_S
@@ -78,6 +79,68 @@ async def test_coroutine_handlers_run_at_the_same_time_up_to_their_limit(driver:
     async with driver.pair(service, config=ServerConfig(coroutines_max=4)) as (client, _):
         await asyncio.gather(*(client.call("tasks.overlap") for _ in range(12)))
     assert most == 4
+
+
+async def test_coroutine_handlers_may_call_their_own_server_and_wait_for_each_other(driver: Driver) -> None:
+    service = Service("deep")
+    last = asyncio.Event()
+    clients: list[AsyncClient] = []
+    who: ContextVar[int] = ContextVar("who")
+
+    @service.method
+    async def down(level: int, number: int) -> int:
+        assert who.get(None) is None, "what another call has set"
+        who.set(number)
+        if level:
+            assert await clients[0].call("deep.down", level - 1, number) == number
+        else:
+            if number == 39:
+                last.set()
+            await last.wait()
+        return who.get()
+
+    @service.method
+    async def connect(endpoint: str) -> None:
+        clients.append(AsyncClient([endpoint], discover=False))
+
+    @service.method
+    async def disconnect() -> None:
+        await clients[0].close()
+
+    async with driver.pair(service) as (client, server):
+        await client.call("deep.connect", server.endpoints[0])
+        try:
+            calls = [client.call("deep.down", 2, number) for number in range(40)]
+            assert await asyncio.gather(*calls) == list(range(40))
+        finally:
+            await client.call("deep.disconnect")
+
+
+async def test_a_caller_that_gives_up_ends_its_coroutine_handler_and_no_other(driver: Driver) -> None:
+    service = Service("give")
+    entered, ended = threading.Event(), threading.Event()
+
+    @service.method
+    async def wait() -> None:
+        entered.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    @service.method
+    async def turn() -> None:
+        await asyncio.sleep(0)
+
+    async with driver.pair(service) as (client, _):
+        call = asyncio.ensure_future(client.call("give.wait", timeout=LATE_S))
+        assert await asyncio.to_thread(entered.wait, PATIENCE_S)
+        turns = [asyncio.ensure_future(client.call("give.turn")) for _ in range(20)]
+        with pytest.raises(TimeoutError):
+            await call
+        assert await asyncio.to_thread(ended.wait, PATIENCE_S)
+        await asyncio.gather(*turns)
+        await client.call("give.turn")
 
 
 async def test_a_handler_knows_its_deadline(driver: Driver) -> None:
