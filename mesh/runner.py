@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Mapping
+from time import monotonic
 
 from mesh.core.events import ReplyGiven
 from mesh.core.wire import Detail, pack_body
@@ -18,13 +18,13 @@ __all__ = ["MethodRunner"]
 _NO_METADATA: Mapping[str, str] = {}
 
 
-def _given_up(work: Work) -> bool:
+def _given_up(work: Work, now: float) -> bool:
     """Tell whether nobody waits for a call any more.
 
     The core has looked when it let the call begin. A thread or a task begins later, and in between the process may have
     been frozen for longer than the caller had patience.
     """
-    return work.cancelled or (work.deadline is not None and time.monotonic() > work.deadline)
+    return work.cancelled or (work.deadline is not None and now > work.deadline)
 
 
 def _cancel_task(work: Work) -> None:
@@ -49,17 +49,21 @@ class MethodRunner:
 
     def run(self, work: Work) -> ReplyGiven:
         """Run a sync handler to its end."""
-        if _given_up(work):
+        began = monotonic()
+        if _given_up(work, began):
             return ReplyGiven(work, ran=False)
         try:
             frames = self._invoke[work.method](self._request(work))
         except (Exception, SystemExit) as error:
-            return self._failed(work, error)
-        return ReplyGiven(work, frames[0] if len(frames) == 1 else pack_body(frames))
+            return self._failed(work, error, began)
+        return ReplyGiven(
+            work, frames[0] if len(frames) == 1 else pack_body(frames), 0, None, True, monotonic() - began
+        )
 
     async def run_async(self, work: Work) -> ReplyGiven:
         """Run a coroutine handler to its end; a cancelled one has failed."""
-        if _given_up(work):
+        began = monotonic()
+        if _given_up(work, began):
             return ReplyGiven(work, ran=False)
         task = asyncio.current_task()
         request = self._request(work)
@@ -69,12 +73,12 @@ class MethodRunner:
         except asyncio.CancelledError as error:
             if not work.cancelled:
                 raise
-            return self._failed(work, error)
+            return self._failed(work, error, began)
         except (Exception, SystemExit) as error:
-            return self._failed(work, error)
+            return self._failed(work, error, began)
         finally:
             work.context = None  # from here on the task runs other calls, or is kept in a result
-        return ReplyGiven(work, pack_body(frames))
+        return ReplyGiven(work, pack_body(frames), 0, None, True, monotonic() - began)
 
     def cancel(self, work: Work) -> None:
         """Tell a running handler that nobody waits for it: set `request.cancelled`, cancel the task of a coroutine."""
@@ -98,7 +102,7 @@ class MethodRunner:
         work.context = (request, None)
         return request
 
-    def _failed(self, work: Work, error: BaseException) -> ReplyGiven:
+    def _failed(self, work: Work, error: BaseException, began: float) -> ReplyGiven:
         failure = describe_error(error, expose_traceback=self._expose)
         detail = Detail(type=failure.type, message=failure.message, traceback=failure.traceback)
-        return ReplyGiven(work, b"", failure.code, detail)
+        return ReplyGiven(work, b"", failure.code, detail, took_s=monotonic() - began)

@@ -80,9 +80,9 @@ class Search(msgspec.Struct, frozen=True):
 
 
 class Handle(msgspec.Struct, frozen=True, gc=False):
-    """Run the handler, then feed `ReplyGiven`: exactly once for each Handle."""
+    """Run these handlers, those of the inline lane one after the other, then feed what each has given exactly once."""
 
-    work: Work
+    works: list[Work]
 
 
 class Cancel(msgspec.Struct, frozen=True, gc=False):
@@ -92,10 +92,10 @@ class Cancel(msgspec.Struct, frozen=True, gc=False):
 
 
 class Answer(msgspec.Struct, frozen=True, gc=False):
-    """Put a record into the outbox of a client."""
+    """Put records into the outbox of a client; the list is the shell's from then on."""
 
     client: bytes
-    record: Record
+    records: list[Record]
 
 
 class AnswerFrames(msgspec.Struct, frozen=True, gc=False):

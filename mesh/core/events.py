@@ -27,6 +27,7 @@ __all__ = [
     "PeerRemoved",
     "PeerUpdated",
     "Received",
+    "RepliesGiven",
     "ReplyGiven",
     "RequestReceived",
     "ServerEvent",
@@ -98,7 +99,7 @@ class RequestReceived(msgspec.Struct, frozen=True, gc=False):
 
 
 class ReplyGiven(msgspec.Struct, frozen=True, gc=False):
-    """A handler ended; `detail` and a status other than 0 say that it failed."""
+    """A handler ended; `detail` and a status other than 0 say that it failed. Cores are told in `RepliesGiven`."""
 
     work: Work
     body: Body = b""
@@ -106,6 +107,14 @@ class ReplyGiven(msgspec.Struct, frozen=True, gc=False):
     detail: Detail | None = None
     ran: bool = True
     """False: it was not begun, because its caller had given up by then."""
+    took_s: float = 0.0
+    """From its begin to its end, in seconds."""
+
+
+class RepliesGiven(msgspec.Struct, frozen=True, gc=False):
+    """Handlers ended, in this order; those of the inline lane come by themselves, all that have run in one turn."""
+
+    replies: list[ReplyGiven]
 
 
 ClientEvent: TypeAlias = (
@@ -122,4 +131,4 @@ ClientEvent: TypeAlias = (
     | Tick
     | Stopping
 )
-ServerEvent: TypeAlias = RequestReceived | ReplyGiven | Tick | Stopping
+ServerEvent: TypeAlias = RequestReceived | RepliesGiven | Tick | Stopping

@@ -1,10 +1,11 @@
 """The server's core: what to admit, what to run next, what to answer, and to whom.
 
-A call is admitted or refused at once. Admitted calls wait in the lane of their method: `inline` runs one at a time
-in the loop, a pool of threads as many as it has, coroutines up to a limit. `Handle` starts one, `ReplyGiven` ends it
-and starts the next. Just before it starts, a call whose caller gave up (its deadline, in this server's clock, has
-passed, or it was cancelled) is dropped instead: that is what keeps a thawed server from running stale work. The shell
-looks once more when it begins, and says so if it did not.
+A call is admitted or refused at once. Admitted calls wait in the lane of their method: a pool of threads runs as many
+as it has, coroutines run up to a limit; of the inline ones, which run one at a time in the loop, about as many are
+handed out as that runs in a turn. `Handle` starts some, `RepliesGiven` ends some and starts the next. Just before it
+starts, a call whose caller gave up (its deadline, in this server's clock, has passed, or it was cancelled) is dropped
+instead: that is what keeps a thawed server from running stale work. The shell looks once more when it begins, and says
+so if it did not.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from mesh.config import ServerConfig
 from mesh.core.actions import Answer, AnswerFrames, Cancel, Handle, Notice, ServerAction
 from mesh.core.dialect import PONG, Envelope, FlpPing, Ignored, MeshFrames, Plain, read_dialect
 from mesh.core.duplicates import Answered, DuplicateWindow
-from mesh.core.events import ReplyGiven, RequestReceived, ServerEvent, Stopping, Tick
+from mesh.core.events import RepliesGiven, ReplyGiven, RequestReceived, ServerEvent, Stopping, Tick
 from mesh.core.methods import INLINE, MethodInfo, MethodStats, unknown_method
 from mesh.core.wire import (
     MAGIC,
@@ -59,6 +60,9 @@ ControlMethod: TypeAlias = Callable[[Sequence[bytes], float], Body]
 _Handler: TypeAlias = Callable[[Any, float], None]
 _JOINED_MAX = 64
 """Calls that may wait for one running call of the same key."""
+_INLINE_MAX = 32
+_INLINE_S = 0.002
+"""For so long the shell runs some in a turn: slow ones stay in the lane, where the newest may go first."""
 _EXPIRED = Detail(message="the deadline had passed before it could run", retry_after_ms=0)
 
 
@@ -88,7 +92,12 @@ class ServerCore:
         self._methods = dict(methods)
         self._config = config
         self._limits = config.limits
+        self._body_max = config.limits.body_max
+        self._boot = identity.boot
         self._lanes = {name: Lane(name, limit) for name, limit in {INLINE: 1, **lanes}.items()}
+        self._inline = self._lanes[INLINE]
+        self.inline_max: int = _INLINE_MAX
+        """Inline calls that are handed out at the most: those run in order, whatever comes meanwhile."""
         self._out: list[ServerAction] = []
         self._duplicates: DuplicateWindow[Work] = DuplicateWindow(
             config.duplicates_max, config.duplicates_octets_max, config.duplicates_age_s
@@ -106,7 +115,7 @@ class ServerCore:
             list(services),
             [name for name, info in self._methods.items() if not info.idempotent],
             identity.version,
-            self._limits.body_max,
+            self._body_max,
         )
         self.state: int = ServerState.SERVING
         self._stopping = False
@@ -130,7 +139,7 @@ class ServerCore:
         """Answers whose client was gone."""
         self._handlers: dict[type, _Handler] = {
             RequestReceived: self._on_request,
-            ReplyGiven: self._on_reply,
+            RepliesGiven: self._on_replies,
             Tick: lambda event, now: None,
             Stopping: self._on_stopping,
         }
@@ -143,8 +152,7 @@ class ServerCore:
             now: Seconds of the monotonic clock whose milliseconds PONGs carry.
         """
         self._handlers[type(event)](event, now)
-        actions = self._out.copy()
-        self._out.clear()
+        actions, self._out = self._out, []
         return actions
 
     def deadline(self) -> float | None:
@@ -182,8 +190,8 @@ class ServerCore:
 
     @property
     def waiting(self) -> int:
-        """Calls admitted that have not begun."""
-        return sum(len(lane.waiting) for lane in self._lanes.values())
+        """Calls admitted that have not begun; of those that are handed out to the inline lane one has."""
+        return sum(len(lane.waiting) for lane in self._lanes.values()) + max(0, self._inline.running - 1)
 
     @property
     def clients(self) -> int:
@@ -198,8 +206,7 @@ class ServerCore:
         """Say goodbye to every client; the last thing before the socket closes."""
         self.state = ServerState.NOT_SERVING
         self._tell_state(now)
-        actions = self._out.copy()
-        self._out.clear()
+        actions, self._out = self._out, []
         return actions
 
     # -- messages
@@ -217,7 +224,7 @@ class ServerCore:
         elif type(incoming) is Ignored:
             self.ignored += 1
         elif type(incoming) is Plain:
-            work = Work(client, incoming.envelope, False, 0, self._default, incoming.frames, None)
+            work = Work(client, incoming.envelope, False, 0, self._default, incoming.frames)
             self._admit(work, now)
 
     def _on_mesh(self, client: bytes, envelope: Envelope, frames: list[bytes], now: float) -> None:
@@ -234,26 +241,61 @@ class ServerCore:
         # A REQ socket waits for one answer and hears nothing else.
         if client not in self._clients and not envelope:
             self._meet(client)
-        for record in message.records:
+        self._take_in(client, envelope, message.records, now)
+
+    def _take_in(self, client: bytes, envelope: Envelope, records: list[Record], now: float) -> None:
+        methods, opened, boot, admitted_max = self._methods, self._open, self._boot, self._config.admitted_max
+        begun: list[Work] = []
+        for record in records:
             if type(record) is Call:
-                self._on_call(client, envelope, record, now)
+                method, body, deadline = record.method, record.body, None
+                if record.deadline:
+                    deadline = record.deadline / 1000.0
+                if (  # nearly all, so they do not go the long way
+                    method in methods
+                    and type(body) is bytes
+                    and not record.key
+                    and not record.metadata
+                    and len(body) <= self._body_max
+                    and (record.boot == boot or not record.boot)
+                    and (deadline is None or now <= deadline)
+                    and self.admitted < admitted_max
+                    and not self.state
+                ):
+                    self.admitted += 1
+                    call_id, lane = record.call_id, self._lanes[methods[method].lane]
+                    work = Work(client, envelope, True, call_id, method, [body], deadline, lane, record.attempt)
+                    opened[client, call_id] = work
+                    if lane.running < lane.limit and not lane.waiting:
+                        lane.running += 1
+                        work.begun = True
+                        begun.append(work)
+                    else:
+                        lane.waiting.append(work)
+                else:
+                    if begun:
+                        self._out.append(Handle(begun))
+                        begun = []
+                    self._on_call(client, envelope, record, now)
             elif type(record) is Ping:
                 pong = self._pong(record.nonce, now)
                 self._post(client, envelope, *((self._hello, pong) if record.hello else (pong,)))
             elif type(record) is CancelRecord:
-                work = self._open.get((client, record.call_id))
-                if work is not None:
-                    self._cancel(work)
+                cancelled = opened.get((client, record.call_id))
+                if cancelled is not None:
+                    self._cancel(cancelled)
             else:
                 self.unknown_records += 1
+        if begun:
+            self._out.append(Handle(begun))
 
     def _cancel(self, work: Work) -> None:
         if self._duplicates.is_joined(work.key):
             return
-        if work.key and work.started_at and self._methods[work.method].idempotent:
+        if work.key and work.begun and self._methods[work.method].idempotent:
             return  # the answer is kept for its key; a handler that is cut off leaves none, and would run again
         work.cancelled = True
-        if work.started_at:
+        if work.begun:
             self._out.append(Cancel(work))
 
     def _on_call(self, client: bytes, envelope: Envelope, call: Call, now: float) -> None:
@@ -267,16 +309,14 @@ class ServerCore:
             call.method,
             [body] if type(body) is bytes else body,  # type: ignore[arg-type]
             deadline,
-            call.key,
-            call.attempt,
-            call.metadata,
+            attempt=call.attempt,
+            key=call.key,
+            metadata=call.metadata,
         )
-        # No method of 63 characters is over a limit that is 255 octets at the least.
-        small = type(body) is bytes and len(body) <= self._limits.body_max and len(call.method) <= 63
-        problem = None if small and not call.metadata and not call.key else self._over_limit(call, body)
+        problem = self._over_limit(call, body)
         if problem is not None:
             self._answer(work, b"", Status.INVALID_ARGUMENT, problem)
-        elif call.boot and call.boot != self._identity.boot:
+        elif call.boot and call.boot != self._boot:
             detail = Detail(message="meant for the process that was here before", retry_after_ms=0)
             self._answer(work, b"", Status.UNAVAILABLE, detail)
         elif deadline is not None and now > deadline:
@@ -328,7 +368,9 @@ class ServerCore:
         if work.mesh:
             self._open[work.client, work.call_id] = work
         if lane.running < lane.limit and not lane.waiting:
-            self._start(work, lane, now)
+            lane.running += 1
+            work.begun = True
+            self._out.append(Handle([work]))
         else:
             lane.waiting.append(work)
 
@@ -372,42 +414,67 @@ class ServerCore:
 
     # -- running
 
-    def _start(self, work: Work, lane: Lane, now: float) -> None:
-        lane.running += 1
-        work.started_at = now or 1e-9
-        self._out.append(Handle(work))
-
-    def _on_reply(self, event: ReplyGiven, now: float) -> None:
-        work = event.work
-        if event.ran:
-            self._ran(event, now)
-        else:
-            self._drop(work)
-        lane = work.lane
-        lane.running -= 1
-        while lane.waiting and lane.running < lane.limit:
-            work, given_up = lane.take(now)
-            if given_up:
-                self._drop(work)
+    def _on_replies(self, event: RepliesGiven, now: float) -> None:
+        opened, body_max = self._open, self._body_max
+        client: bytes | None = None
+        records: list[Record] = []
+        for reply in event.replies:
+            work, body = reply.work, reply.body
+            work.lane.running -= 1
+            if (  # nearly all, so they do not go the long way
+                type(body) is bytes
+                and reply.ran
+                and not reply.status
+                and work.mesh
+                and not work.key
+                and not work.envelope
+                and len(body) <= body_max
+            ):
+                stats = self.stats[work.method]
+                stats.count += 1
+                stats.histogram.record(reply.took_s)
+                self.admitted -= 1
+                if work.client is not client:  # many of one client follow each other, if it has many
+                    client, records = work.client, []
+                    self._out.append(Answer(client, records))
+                call_id = work.call_id
+                opened.pop((client, call_id), None)
+                records.append(Reply(call_id, 0, body, self.admitted))
+            elif reply.ran:
+                self._ran(reply, now)
             else:
-                self._start(work, lane, now)
+                self._drop(work)
+        for lane in self._lanes.values():
+            if lane.waiting:
+                if lane is event.replies[0].work.lane is self._inline:
+                    self._pace_inline(event.replies)
+                begun, given_up = lane.begin(now)
+                if begun:
+                    self._out.append(Handle(begun))
+                for work in given_up:
+                    self._drop(work)
 
-    def _ran(self, event: ReplyGiven, now: float) -> None:
-        work = event.work
+    def _pace_inline(self, replies: Sequence[ReplyGiven]) -> None:
+        """Hand out as many from now on as run in a turn, if they take as long as these have."""
+        took_s = sum([reply.took_s for reply in replies])
+        fit = int(len(replies) * _INLINE_S / took_s) if took_s else self.inline_max
+        self._inline.limit = max(1, min(self.inline_max, fit))
+
+    def _ran(self, reply: ReplyGiven, now: float) -> None:
+        work, status, detail = reply.work, reply.status, reply.detail
         stats = self.stats[work.method]
         stats.count += 1
-        stats.histogram.record(now - work.started_at)
-        if event.status and work.cancelled and self._methods[work.method].idempotent:
-            stats.failed(Status.CANCELLED, now - work.started_at)
+        stats.histogram.record(reply.took_s)
+        if status and work.cancelled and self._methods[work.method].idempotent:
+            stats.failed(Status.CANCELLED, reply.took_s)
             self._drop(work)  # why it stopped is no answer and no error: its caller went elsewhere, and may come back
             return
-        if event.status:
+        if status:
             stats.errors += 1
-            stats.failed(event.status, now - work.started_at)
-            if event.detail is not None:
-                kind = event.detail.type or Status(event.status).name
-                stats.last_error = f"{kind}: {event.detail.message}"[:200]
-        self._done(event, now)
+            stats.failed(status, reply.took_s)
+            if detail is not None:
+                stats.last_error = f"{detail.type or Status(status).name}: {detail.message}"[:200]
+        self._done(reply, now)
 
     def _answer_over_limit(self, method: str, body: Body) -> Detail | None:
         limits = self._limits
@@ -433,9 +500,9 @@ class ServerCore:
             else:
                 self._answer(refused, b"", Status.DEADLINE_EXCEEDED, _EXPIRED)
 
-    def _done(self, event: ReplyGiven, now: float) -> None:
-        work, body, status, detail = event.work, event.body, event.status, event.detail
-        if type(body) is not bytes or len(body) > self._limits.body_max:
+    def _done(self, reply: ReplyGiven, now: float) -> None:
+        work, body, status, detail = reply.work, reply.body, reply.status, reply.detail
+        if type(body) is not bytes or len(body) > self._body_max:
             problem = self._answer_over_limit(work.method, body)
             if problem is not None:
                 body, status, detail = b"", Status.INTERNAL, problem
@@ -455,7 +522,7 @@ class ServerCore:
             if work.envelope:
                 self._post(work.client, work.envelope, reply)
             else:
-                self._out.append(Answer(work.client, reply))
+                self._out.append(Answer(work.client, [reply]))
             return
         if status:
             text = detail.message if detail is not None else ""
@@ -469,10 +536,10 @@ class ServerCore:
             frames, _ = encode(records, self._limits)
             self._out.append(AnswerFrames(client, [*envelope, *frames]))
         else:
-            self._out.extend([Answer(client, record) for record in records])
+            self._out.append(Answer(client, list(records)))
 
     def _pong(self, nonce: int, now: float) -> Pong:
-        return Pong(nonce, self._identity.boot, int(now * 1000.0), self.state, self.admitted, self._config.window)
+        return Pong(nonce, self._boot, int(now * 1000.0), self.state, self.admitted, self._config.window)
 
     def _meet(self, client: bytes) -> None:
         if len(self._clients) >= self._config.clients_max:
@@ -492,7 +559,7 @@ class ServerCore:
 
     def _tell_state(self, now: float) -> None:
         for client in self._clients:
-            self._out.append(Answer(client, self._pong(0, now)))
+            self._out.append(Answer(client, [self._pong(0, now)]))
 
     def _only_raw(self) -> str:
         raw = [name for name, info in self._methods.items() if info.raw]

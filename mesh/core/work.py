@@ -35,7 +35,21 @@ class Lane:
         self._newest_until = 0.0
         self._turn = False
 
-    def take(self, now: float) -> tuple[Work, bool]:
+    def begin(self, now: float) -> tuple[list[Work], list[Work]]:
+        """Take out what may begin now, and count it as running; return it, and what has waited in vain."""
+        begun: list[Work] = []
+        given_up: list[Work] = []
+        while self.waiting and self.running < self.limit:
+            work, in_vain = self._take(now)
+            if in_vain:
+                given_up.append(work)
+            else:
+                self.running += 1
+                work.begun = True
+                begun.append(work)
+        return begun, given_up
+
+    def _take(self, now: float) -> tuple[Work, bool]:
         """Take out the next call that waits, of which there is one; return whether its caller has given up."""
         oldest = self.waiting[0]
         if oldest.deadline is not None and now > oldest.deadline:
@@ -66,14 +80,14 @@ class Work(msgspec.Struct, eq=False):
     call_id: int
     method: str
     frames: list[bytes]
-    deadline: float | None
+    deadline: float | None = None
     """In this server's monotonic clock, in seconds; None for never."""
-    key: bytes = b""
-    attempt: int = 1
-    metadata: dict[str, str] | None = None
-    started_at: float = 0.0
-    """0 while it waits."""
-    cancelled: bool = False
     lane: Lane = _NOWHERE
+    attempt: int = 1
+    key: bytes = b""
+    metadata: dict[str, str] | None = None
+    begun: bool = False
+    """It was handed out to run."""
+    cancelled: bool = False
     context: Any = None
     """Whatever the shell wants to find again."""

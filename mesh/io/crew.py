@@ -12,7 +12,7 @@ import contextvars
 import time
 import types
 from collections import deque
-from collections.abc import Callable, Coroutine, Generator, Iterable
+from collections.abc import Callable, Coroutine, Generator, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ class Crew:
         """The turn ends then, or after so many calls; it is that of all workers together."""
         self._closed = False
 
-    def run(self, works: Iterable[Work]) -> None:
+    def run(self, works: Sequence[Work]) -> None:
         """Have handlers run, in order; does nothing after `close`."""
         if self._closed:
             return

@@ -8,7 +8,7 @@ import queue
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 from mesh.io.crew import Crew
@@ -103,8 +103,7 @@ class ThreadHost:
                 if given:
                     self._rung = False
                     again = True
-                while given:
-                    engine.give(given.popleft())
+                    engine.give(_taken(given))
                 while self._tasks:
                     self._tasks.popleft()()
                     engine.let_in()
@@ -137,10 +136,10 @@ class ThreadHost:
             self._rung = True
             self._wake.set()
 
-    def _spawn(self, work: Work) -> None:
+    def _spawn(self, works: Sequence[Work]) -> None:
         if self._coroutines is None:
             self._coroutines = _LoopThread(self._runner, self._post)
-        self._coroutines.run(work)
+        self._coroutines.run(works)
 
 
 class _LoopThread:
@@ -155,17 +154,16 @@ class _LoopThread:
         self._thread = threading.Thread(target=self._run, name="mesh-coroutines", daemon=True)
         self._thread.start()
 
-    def run(self, work: Work) -> None:
-        """Have a call run; called from the thread that serves."""
-        self._waiting.append(work)
+    def run(self, works: Sequence[Work]) -> None:
+        """Have calls run; called from the thread that serves."""
+        self._waiting.extend(works)
         if not self._rung:
             self._rung = True
             self._loop.call_soon_threadsafe(self._begin)
 
     def _begin(self) -> None:
         self._rung = False
-        waiting = self._waiting
-        self._crew.run([waiting.popleft() for _ in range(len(waiting))])
+        self._crew.run(_taken(self._waiting))
 
     def close(self) -> None:
         self._loop.call_soon_threadsafe(self._loop.stop)
@@ -208,7 +206,7 @@ class LoopHost:
         """Looks at clients that do not read."""
         self._drained: asyncio.Event | None = None
         """Set when no call runs any more; made by `drain`."""
-        self._engine = ServerEngine(core, link, runner, limits, threads, self._spawn, self._post, on_notice)
+        self._engine = ServerEngine(core, link, runner, limits, threads, self._crew.run, self._post, on_notice)
         self._loop.add_reader(self._engine.descriptor, self._turn)
         self._soon()
 
@@ -237,9 +235,8 @@ class LoopHost:
 
     def _turn(self) -> None:
         self._scheduled = False
-        given = self._given
-        while given and not self._closed:
-            self._engine.give(given.popleft())
+        if self._given and not self._closed:
+            self._engine.give(_taken(self._given))
         if not self._closed and self._engine.pump():
             self._soon()
         elif self._engine.is_blocked and not self._closed and self._again is None:
@@ -268,5 +265,7 @@ class LoopHost:
             with contextlib.suppress(RuntimeError):  # the loop is closed; nobody waits for this answer
                 self._loop.call_soon_threadsafe(self._turn)
 
-    def _spawn(self, work: Work) -> None:
-        self._crew.run((work,))
+
+def _taken(queue: deque[T]) -> list[T]:
+    """Take out what is there; others may add to it meanwhile."""
+    return [queue.popleft() for _ in range(len(queue))]

@@ -14,7 +14,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, Protocol
 
 from mesh.core.actions import Answer, AnswerFrames, Cancel, Handle, Notice, ServerAction
-from mesh.core.events import ReplyGiven, RequestReceived, Stopping
+from mesh.core.events import RepliesGiven, ReplyGiven, RequestReceived, Stopping
 from mesh.core.methods import COROUTINE, INLINE
 from mesh.core.wire import Record, encode
 from mesh.io.context import check_process, process_mark
@@ -86,7 +86,7 @@ class ServerEngine:
         runner: Runs handlers.
         limits: Bounds of a message.
         threads: Size of the pool of each threaded lane.
-        spawn: Starts a coroutine handler, and gives its result to `give` in the engine's thread.
+        spawn: Starts coroutine handlers, and gives their results to `give` in the engine's thread.
         post: Calls `give` with a result in the engine's thread; called from others.
         on_notice: Called with what may interest somebody.
         gate: Lets calls in; None: all of them at once.
@@ -99,7 +99,7 @@ class ServerEngine:
         runner: Runner,
         limits: Limits,
         threads: Mapping[str, int],
-        spawn: Callable[[Work], None],
+        spawn: Callable[[Sequence[Work]], None],
         post: Callable[[ReplyGiven], None],
         on_notice: Callable[[Notice], None],
         gate: Gate | None = None,
@@ -113,6 +113,8 @@ class ServerEngine:
         self._post = post
         self._on_notice = on_notice
         self._gate = gate
+        if gate is not None:
+            core.inline_max = 1  # what it lets in may run, and it is to know which one does
         self._mark = process_mark()
         self._pools: dict[str, Pool] = {}
         self._inline: deque[Work] = deque()
@@ -159,12 +161,13 @@ class ServerEngine:
                 break
         return True
 
-    def give(self, reply: ReplyGiven) -> None:
-        """A handler that ran elsewhere has ended; `flush` or `pump` follows."""
+    def give(self, replies: list[ReplyGiven]) -> None:
+        """Handlers that ran elsewhere have ended; `flush` or `pump` follows."""
         now = time.monotonic()
         if self._gate is not None:
-            self._begin(self._gate.leave(reply.work, now))
-        self._perform(self.core.handle(reply, now))
+            for reply in replies:
+                self._begin(self._gate.leave(reply.work, now))
+        self._perform(self.core.handle(RepliesGiven(replies), now))
 
     def let_in(self) -> None:
         """Begin the calls that have waited at the gate for long enough; `flush` or `pump` follows."""
@@ -186,17 +189,19 @@ class ServerEngine:
 
     def _run_inline(self) -> bool:
         """Run handlers for a turn; return whether they used it up."""
-        core, run, queue, monotonic = self.core, self._runner.run, self._inline, time.monotonic
+        run, queue, gate, monotonic = self._runner.run, self._inline, self._gate, time.monotonic
+        replies: list[ReplyGiven] = []
         now = monotonic()
         until = now + _TURN_S
         for _ in range(_TURN_CALLS):
             reply = run(queue.popleft())
+            replies.append(reply)
             now = monotonic()
-            if self._gate is not None:
-                self._begin(self._gate.leave(reply.work, now))
-            self._perform(core.handle(reply, now))
+            if gate is not None:
+                self._begin(gate.leave(reply.work, now))
             if not queue or now >= until:
                 break
+        self._perform(self.core.handle(RepliesGiven(replies), now))
         return now >= until
 
     def _perform(self, actions: list[ServerAction]) -> None:
@@ -205,12 +210,15 @@ class ServerEngine:
             if kind is Answer:
                 outbox = self._outboxes.get(action.client)  # type: ignore[union-attr]
                 if outbox is None:
-                    self._outboxes[action.client] = [action.record]  # type: ignore[union-attr]
+                    self._outboxes[action.client] = action.records  # type: ignore[union-attr]
                 else:
-                    outbox.append(action.record)  # type: ignore[union-attr]
+                    outbox += action.records  # type: ignore[union-attr]
             elif kind is Handle:
-                work = action.work  # type: ignore[union-attr]
-                self._begin((work,) if self._gate is None else self._gate.enter(work, time.monotonic()))
+                works = action.works  # type: ignore[union-attr]
+                if self._gate is not None:
+                    now = time.monotonic()
+                    works = [let_in for work in works for let_in in self._gate.enter(work, now)]
+                self._begin(works)
             elif kind is AnswerFrames:
                 self._write(action.client, action.frames)  # type: ignore[union-attr]
             elif kind is Cancel:
@@ -219,13 +227,17 @@ class ServerEngine:
                 self._on_notice(action)  # type: ignore[arg-type]
 
     def _begin(self, works: Sequence[Work]) -> None:
+        coroutines: list[Work] = []
         for work in works:
-            if work.lane.name == INLINE:
+            lane = work.lane.name
+            if lane == INLINE:
                 self._inline.append(work)
-            elif work.lane.name == COROUTINE:
-                self._spawn(work)
+            elif lane == COROUTINE:
+                coroutines.append(work)
             else:
                 self._submit(work)
+        if coroutines:
+            self._spawn(coroutines)
 
     def _submit(self, work: Work) -> None:
         lane = work.lane.name

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from discovery.model import Address, Peer
 from mesh.config import ServerConfig
 from mesh.core.actions import Answer, AnswerFrames, Cancel, Handle, Notice, ServerAction
-from mesh.core.events import ReplyGiven, RequestReceived, Stopping
+from mesh.core.events import RepliesGiven, ReplyGiven, RequestReceived, Stopping
 from mesh.core.methods import INLINE, MethodInfo
 from mesh.core.server import ServerCore, ServerIdentity
 from mesh.core.wire import Call, Detail, Record, Reply, ServerState, encode, pack_body
@@ -112,7 +112,10 @@ class SimServer:
         self._clock_offset_s = rng.uniform(0.0, 1_000_000.0)  # nobody's monotonic clock says what another's does
         self._inbox: deque[tuple[Link, list[bytes]]] = deque()
         self._inline: deque[Work] = deque()
-        self._given: deque[ReplyGiven] = deque()
+        self._ran: list[ReplyGiven] = []
+        """What inline handlers have given in this turn."""
+        self._given: list[ReplyGiven] = []
+        """And others."""
         self._outboxes: dict[bytes, list[Record]] = {}
         self._links: dict[bytes, Link] = {}
         self._busy = False
@@ -199,52 +202,61 @@ class SimServer:
                 self._perform(self.core.handle(RequestReceived(link.routing_id, frames), self.clock_s))
                 if self.core.admitted > self.config.admitted_max:
                     self._history.broken.append(f"{self.name} has admitted {self.core.admitted} calls")
-            while self._given:
-                self._perform(self.core.handle(self._given.popleft(), self.clock_s))
+            self._given = self._give(self._given)
             self._run_inline(self._clock.now + _TURN_S)
             if not self._busy:
                 self._flush()
 
+    def _give(self, replies: list[ReplyGiven]) -> list[ReplyGiven]:
+        """Tell the core what handlers have given; return what is left of that."""
+        if replies:
+            self._perform(self.core.handle(RepliesGiven(replies), self.clock_s))
+        return []
+
     def _run_inline(self, until: float) -> None:
         """Begin the next inline handler that somebody still waits for; it holds the loop."""
-        while self._inline:
+        while self._inline and self._clock.now < until:
             work = self._inline.popleft()
             if self._has_begun(work):
                 self._busy = True
                 self._was_slow = self.slowness != 1.0
-                self.process.after(self._takes_s(), self._ran_inline, work, until)
+                takes_s = self._takes_s()
+                self.process.after(takes_s, self._ran_inline, self._result(work, takes_s), until)
                 return
-            self._perform(self.core.handle(ReplyGiven(work, ran=False), self.clock_s))
+            self._ran.append(ReplyGiven(work, ran=False))
+        self._ran = self._give(self._ran)
 
-    def _ran_inline(self, work: Work, until: float) -> None:
+    def _ran_inline(self, reply: ReplyGiven, until: float) -> None:
         self._busy = False
-        self._perform(self.core.handle(self._result(work), self.clock_s))
-        if self._clock.now < until:
-            self._run_inline(until)
+        self._ran.append(reply)
+        self._run_inline(until)
         if not self._busy:
             self._flush()
             self._look()
 
     def _run_in_pool(self, work: Work) -> None:
         if self._has_begun(work):
-            self.process.after(self._takes_s(), self._ran_in_pool, work)
+            takes_s = self._takes_s()
+            self.process.after(takes_s, self._ran_in_pool, self._result(work, takes_s))
         else:
             self._given.append(ReplyGiven(work, ran=False))
             self._look()
 
-    def _ran_in_pool(self, work: Work) -> None:
-        if work.context is _RUNNING:
-            self._given.append(self._result(work))
+    def _ran_in_pool(self, reply: ReplyGiven) -> None:
+        if reply.work.context is _RUNNING:
+            self._given.append(reply)
             self._look()
 
     def _perform(self, actions: list[ServerAction]) -> None:
         for action in actions:
             if type(action) is Answer:
-                self._outboxes.setdefault(action.client, []).append(action.record)
-                if type(action.record) is Reply and action.client in self._links:
-                    self.answered.append((self._links[action.client].reader, action.record))
+                self._outboxes.setdefault(action.client, []).extend(action.records)
+                if action.client in self._links:
+                    reader = self._links[action.client].reader
+                    self.answered += [(reader, record) for record in action.records if type(record) is Reply]
             elif type(action) is Handle:
-                self._begin(action.work)
+                for work in action.works:
+                    self._begin(work)
             elif type(action) is AnswerFrames:
                 self._send(action.client, action.frames)
             elif type(action) is Cancel:
@@ -278,10 +290,11 @@ class SimServer:
         return self._handlers.takes.draw(self._rng) * self.slowness
 
     @staticmethod
-    def _result(work: Work) -> ReplyGiven:
+    def _result(work: Work, took_s: float) -> ReplyGiven:
         if work.method == FAIL:
-            return ReplyGiven(work, status=Status.UNKNOWN, detail=Detail(type="ValueError", message="as it was asked"))
-        return ReplyGiven(work, pack_body(work.frames))
+            detail = Detail(type="ValueError", message="as it was asked")
+            return ReplyGiven(work, status=Status.UNKNOWN, detail=detail, took_s=took_s)
+        return ReplyGiven(work, pack_body(work.frames), took_s=took_s)
 
     def _flush(self) -> None:
         if not self._outboxes:

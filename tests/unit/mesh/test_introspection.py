@@ -69,7 +69,13 @@ def ask(told: Introspection, method: str, *arguments: object, body: bytes | None
     """Ask the core, and return its answer."""
     body = msgspec.msgpack.encode(arguments) if body is None else body
     actions = told._core.handle(RequestReceived(b"client", encode([Call(1, method, body)], Limits())[0]), 101.0)
-    [reply] = [action.record for action in actions if isinstance(action, Answer) and isinstance(action.record, Reply)]
+    [reply] = [
+        record
+        for action in actions
+        if isinstance(action, Answer)
+        for record in action.records
+        if isinstance(record, Reply)
+    ]
     return reply
 
 

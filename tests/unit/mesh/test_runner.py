@@ -21,7 +21,7 @@ def _runner(service: Service, *, expose: bool = True) -> MethodRunner:
 
 
 def _work(method: str, *frames: bytes, deadline: float | None = None) -> Work:
-    return Work(b"client", (), True, 1, method, list(frames), deadline, b"key", 2, None, 0.0)
+    return Work(b"client", (), True, 1, method, list(frames), deadline, key=b"key", attempt=2)
 
 
 def test_one_frame_is_a_body_and_several_are_a_list() -> None:

@@ -41,6 +41,7 @@ from mesh.core.events import (
     PeerAdded,
     PeerRemoved,
     Received,
+    RepliesGiven,
     ReplyGiven,
     RequestReceived,
     ServerEvent,
@@ -505,16 +506,16 @@ class Pair:
         actions = self.server.handle(event, self.client.now)
         for action in actions:
             if isinstance(action, Handle):
-                self.works.append(action.work)
+                self.works += action.works
             elif isinstance(action, Answer) and not self.cut:
-                self.client.feed(Received(self.conn_id, encode([action.record], self.client.config.limits)[0]))
+                self.client.feed(Received(self.conn_id, encode(action.records, self.client.config.limits)[0]))
             elif isinstance(action, AnswerFrames) and not self.cut:
                 self.client.feed(Received(self.conn_id, action.frames))
         return actions
 
     def answer(self, body: Body = b"answer") -> None:
         """Let the oldest running handler return."""
-        self.perform(ReplyGiven(self.works.pop(0), body))
+        self.perform(RepliesGiven([ReplyGiven(self.works.pop(0), body)]))
         self.pass_on()
 
     def call(self, method: str = "calc.add", body: Body = b"x", **options: Any) -> PendingCall:

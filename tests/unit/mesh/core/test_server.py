@@ -8,7 +8,7 @@ import pytest
 
 from mesh.config import Limits, ServerConfig
 from mesh.core.actions import Answer, AnswerFrames, Cancel, Handle, Notice, ServerAction
-from mesh.core.events import ReplyGiven, RequestReceived, Stopping, Tick
+from mesh.core.events import RepliesGiven, ReplyGiven, RequestReceived, Stopping, Tick
 from mesh.core.methods import COROUTINE, INLINE, MethodInfo
 from mesh.core.server import ServerCore, ServerIdentity
 from mesh.core.wire import MAGIC, Body, Call, Detail, Hello, Ping, Pong, Record, Reply, ServerState, decode, encode
@@ -53,17 +53,17 @@ class Server:
         self.frames: list[tuple[bytes, list[bytes]]] = []
         self.notices: list[str] = []
 
-    def feed(self, event: RequestReceived | ReplyGiven | Tick | Stopping) -> list[ServerAction]:
+    def feed(self, event: RequestReceived | RepliesGiven | Tick | Stopping) -> list[ServerAction]:
         return self.perform(self.core.handle(event, self.now))
 
     def perform(self, actions: list[ServerAction]) -> list[ServerAction]:
         for action in actions:
             if isinstance(action, Handle):
-                self.running.append(action.work)
+                self.running += action.works
             elif isinstance(action, Cancel):
                 self.cancelled.append(action.work)
             elif isinstance(action, Answer):
-                self.replies.append((action.client, action.record))
+                self.replies += [(action.client, record) for record in action.records]
             elif isinstance(action, AnswerFrames):
                 self.frames.append((action.client, action.frames))
             elif isinstance(action, Notice):
@@ -80,9 +80,9 @@ class Server:
         """Let a client send frames."""
         return self.feed(RequestReceived(client, list(frames)))
 
-    def give(self, body: Body = b"answer", status: int = 0, detail: Detail | None = None) -> None:
-        """Let the oldest handler end."""
-        self.feed(ReplyGiven(self.running.pop(0), body, status, detail))
+    def give(self, body: Body = b"answer", status: int = 0, detail: Detail | None = None, took_s: float = 0.02) -> None:
+        """Let the oldest handler end, which fills a turn of the loop."""
+        self.feed(RepliesGiven([ReplyGiven(self.running.pop(0), body, status, detail, took_s=took_s)]))
 
     @property
     def last(self) -> Reply:
@@ -118,8 +118,7 @@ def test_a_call_is_run_and_answered(server: Server) -> None:
         None,
     )
     assert server.core.admitted == 1
-    server.now += 0.25
-    server.give(b"5")
+    server.give(b"5", took_s=0.25)
     assert server.replies == [(A, Reply(5, 0, b"5", 0))]
     stats = server.core.stats["calc.add"]
     assert (stats.count, stats.errors) == (1, 0)
@@ -223,7 +222,7 @@ def test_a_call_whose_deadline_passes_while_it_waits_is_not_run(server: Server) 
 @pytest.mark.parametrize("method", ["calc.add", "calc.pay"])
 def test_a_call_that_was_not_begun_in_time_was_never_made(server: Server, method: str) -> None:
     server.send(Call(1, method, b"", int(server.now * 1000) + 10, BOOT, b"k"))
-    server.feed(ReplyGiven(server.running.pop(), ran=False))
+    server.feed(RepliesGiven([ReplyGiven(server.running.pop(), ran=False)]))
     assert refused(server) == (Status.DEADLINE_EXCEEDED, 0)
     assert (server.core.expired, server.core.stats[method].count) == (1, 0)
     server.send(Call(2, method, key=b"k"))
@@ -254,6 +253,24 @@ def test_inline_handlers_run_one_at_a_time_in_order(server: Server) -> None:
         started.append(server.running[0].call_id)
         server.give()
     assert started == [1, 2, 3]
+
+
+def test_as_many_quick_inline_handlers_are_handed_out_as_run_in_a_turn(server: Server) -> None:
+    server.send(*[Call(number, "calc.add") for number in range(1, 101)])
+    assert (len(server.running), server.core.waiting) == (1, 99)
+    server.give(took_s=0.0001)
+    assert [work.call_id for work in server.running] == list(range(2, 22))
+    assert server.core.waiting == 98, "they run one at a time all the same"
+    replies, server.running = [ReplyGiven(work, b"", took_s=0.000001) for work in server.running], []
+    server.feed(RepliesGiven(replies))
+    assert len(server.running) == 32
+    server.give(took_s=1.0)
+    assert len(server.running) == 31
+    while len(server.running) > 1:
+        server.give(took_s=1.0)
+    assert server.running[0].call_id == 53
+    server.give()
+    assert [work.call_id for work in server.running] == [54]
 
 
 @pytest.mark.parametrize("method", ["calc.wait", "calc.echo"])

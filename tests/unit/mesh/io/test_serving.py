@@ -209,3 +209,41 @@ def test_slow_handlers_run_although_messages_never_end(slow: tuple[Clients, Slow
     for _ in range(4):
         engine.pump(messages_max=8)
     assert 4 <= len(runner.unread) <= 8
+
+
+class OneAtATime:
+    """A gate that lets all in, and runner of what it has let in."""
+
+    def __init__(self) -> None:
+        self.inside: list[Work] = []
+
+    def enter(self, work: Work, now: float) -> list[Work]:
+        self.inside.append(work)
+        return [work]
+
+    def leave(self, work: Work, now: float) -> list[Work]:
+        self.inside.remove(work)
+        return []
+
+    def overdue(self, now: float) -> list[Work]:
+        return []
+
+    def run(self, work: Work) -> ReplyGiven:
+        assert self.inside == [work]
+        return ReplyGiven(work, took_s=0.000001)
+
+
+def test_a_gate_knows_which_inline_handler_runs() -> None:
+    clients, gate = Clients(), OneAtATime()
+    identity = ServerIdentity(peer_id="s", name="s", realm="r", version="1", boot=7)
+    core = ServerCore(identity, {"s.quick": MethodInfo(INLINE)}, {}, CONFIG)
+    none = cast(Any, None)
+    link, runner = cast(ServerLink, clients), cast(Runner, gate)
+    engine = ServerEngine(core, link, runner, CONFIG.limits, {}, none, none, none, gate)
+    calls = [Call(number, "s.quick") for number in range(1, 101)]
+    clients.asked.append((b"client", encode(calls, CONFIG.limits)[0]))
+    while engine.pump():
+        pass
+    assert core.stats["s.quick"].count == 100
+    assert gate.inside == []
+    engine.close()
