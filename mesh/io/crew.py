@@ -96,7 +96,9 @@ class Crew:
                 self._on_duty.add(task)
                 return
         self._made += 1
-        task = self._loop.create_task(self._work(), name=f"mesh-coroutines-{self._made}", context=self._context.copy())
+        name = f"mesh-coroutines-{self._made}"
+        # Not by the loop, whose program may have told it to begin a task before it is known here (eager_task_factory).
+        task = asyncio.Task(self._work(), loop=self._loop, name=name, context=self._context.copy())
         task.add_done_callback(self._ended)
         self._tasks.add(task)
         self._on_duty.add(task)

@@ -341,6 +341,26 @@ def test_a_worker_that_a_stranger_cancels_leaves_what_waits_to_others(when: str)
     run(main)
 
 
+def test_no_factory_of_the_program_makes_the_workers() -> None:
+    """One that begins a task at once, such as asyncio's eager one, would begin it before the crew knows it."""
+
+    def refuse(loop: asyncio.AbstractEventLoop, coro: Any, **options: Any) -> asyncio.Task[Any]:
+        raise AssertionError(f"asked to make {coro}")
+
+    async def at_once() -> None:
+        pass
+
+    async def main() -> None:
+        hands = Hands(at_once)
+        asyncio.get_running_loop().set_task_factory(refuse)
+        hands.run(0, 0)
+        await hands.ended(2)
+        asyncio.get_running_loop().set_task_factory(None)
+        await hands.close()
+
+    run(main)
+
+
 def test_closing_cancels_what_runs_and_drops_what_waits() -> None:
     async def main() -> None:
         ended: list[str] = []
