@@ -23,7 +23,7 @@ class Desk(Generic[W]):
 
     Args:
         take_up: Does what was left, in the order in which it was; called with the lock held. What is left while it
-            works comes out of the same iterable.
+            works comes out of the same iterable. After an interrupt what it was about to begin with comes once more.
         mend: Called with the lock held when an interrupt has ended work somewhere in its midst.
     """
 
@@ -42,29 +42,40 @@ class Desk(Generic[W]):
             with self._lock:
                 return self._do(work, *args, **kwargs)
         finally:
-            self._look_again()
+            self.look_again()
 
-    def do_if_free(self, work: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> bool:
-        """Do the same if that needs no waiting; return whether it did."""
+    def do_if_free(self, work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R | None:
+        """Do the same if that needs no waiting; return None if it does."""
         if not self._lock.acquire(False):
-            return False
+            return None
         try:
-            self._do(work, *args, **kwargs)
+            result = self._do(work, *args, **kwargs)
         finally:
             self._lock.release()
-        self._look_again()
-        return True
+        self.look_again()
+        return result
 
     def let_go(self) -> None:
         """Release the lock, if an interrupt has left it with this thread, and do what was left."""
         if self.is_mine():
             self._lock.release()
-        self._look_again()
+        self.look_again()
 
     def leave_work(self, work: W) -> None:
-        """Have the holder of the lock do this, or do it at once if there is none any more."""
+        """Have the next holder of the lock do this."""
         self._left.append(work)
-        self._look_again()
+
+    def count_left(self) -> int:
+        """Return how many have left work that nobody has begun with."""
+        return len(self._left)
+
+    def look_again(self) -> None:
+        """Do what was left since the last holder looked; if there is a holder now, he does it."""
+        while self._left and not self.is_mine() and self._lock.acquire(False):
+            try:
+                self._do(self._take_up, self._each())
+            finally:
+                self._lock.release()
 
     def take_back(self, work: W) -> bool:
         """Return whether nobody has begun with what was left, which nobody will now. The lock is held."""
@@ -85,15 +96,8 @@ class Desk(Generic[W]):
             raise
         return result
 
-    def _look_again(self) -> None:
-        """Do what was left after the holder looked; if there is another holder by now, he does it."""
-        while self._left and not self.is_mine() and self._lock.acquire(False):
-            try:
-                self._do(self._take_up, self._each())
-            finally:
-                self._lock.release()
-
     def _each(self) -> Iterator[W]:
         left = self._left
         while left:
-            yield left.popleft()
+            yield left[0]
+            left.popleft()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import _thread
+import contextlib
+import signal
 import sys
 import threading
 import time
@@ -12,10 +14,10 @@ from typing import Any
 
 import pytest
 
-from mesh import Client, ClosedError, Server
+from mesh import CallTimeout, Client, ClosedError, Server
 from mesh.core.calls import Watch
-from mesh.core.events import WatchRequested
-from mesh.io import link
+from mesh.io import link, thread
+from mesh.io.bell import _Event
 from mesh.io.poller import Poller
 from tests.drivers.services import Gate, echo_service
 from tests.helpers import PATIENCE_S, wait_until
@@ -111,11 +113,11 @@ def test_an_interrupt_ends_the_call_of_the_main_thread(client: Client, gate: Gat
         gate.entered.wait(PATIENCE_S)
         interrupt_main_when_it_waits()
 
-    thread = threading.Thread(target=interrupt)
-    thread.start()
+    interrupter = threading.Thread(target=interrupt)
+    interrupter.start()
     with pytest.raises(KeyboardInterrupt):
         client.request("gate.wait", b"", timeout=PATIENCE_S)
-    thread.join()
+    interrupter.join()
     assert client.call("echo.add", 1) == 11
 
 
@@ -128,17 +130,17 @@ def test_an_interrupted_leader_leaves_the_lead_to_a_follower(client: Client, gat
         wait_until(lambda: gate.runs == 3)
         interrupt_main_when_it_waits()
 
-    thread = threading.Thread(target=interrupt)
-    thread.start()
+    interrupter = threading.Thread(target=interrupt)
+    interrupter.start()
     with pytest.raises(KeyboardInterrupt):
         client.request("gate.wait", b"leader", timeout=PATIENCE_S)
-    thread.join()
+    interrupter.join()
     gate.opened.set()
     assert [follower.result() for follower in followers] == [b"follower"] * 2
 
 
 def test_an_interrupt_while_the_leader_takes_up_what_others_left_loses_nothing(client: Client, gate: Gate) -> None:
-    driver, (watch, bell) = client._driver, (Watch(1, "", 0.0, time.monotonic() + PATIENCE_S), threading.Lock())
+    driver, watch = client._driver, Watch(1, "", 0.0, time.monotonic() + PATIENCE_S)
     desk, take_up = driver._desk, driver._desk._take_up
 
     def interrupted(left: Iterable[Any]) -> None:
@@ -148,13 +150,13 @@ def test_an_interrupt_while_the_leader_takes_up_what_others_left_loses_nothing(c
     def leave_work() -> None:
         gate.entered.wait(PATIENCE_S)
         desk._take_up = interrupted
-        desk._left.append((watch, WatchRequested(watch), bell))
+        watch.waiter = driver._bells.take()
+        desk._left.append(watch)
         driver._leader_wake.set()
-        bell.acquire()
+        watch.waiter.wait()
         if driver._leader is watch:
             driver._lead(watch)
 
-    bell.acquire()
     caller = Caller(leave_work)
     with pytest.raises(KeyboardInterrupt):
         client.request("gate.wait", b"leader", timeout=PATIENCE_S)
@@ -162,6 +164,25 @@ def test_an_interrupt_while_the_leader_takes_up_what_others_left_loses_nothing(c
     assert watch.done
     assert not desk.is_mine()
     assert client.call("echo.add", 1) == 11
+
+
+def test_calls_that_were_taken_up_but_not_made_when_an_interrupt_came_are_made(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    driver, callers = client._driver, list[Caller]()
+
+    def hold() -> None:
+        callers.extend(Caller(lambda: client.call("echo.add", 1)) for _ in range(2))
+        wait_until(lambda: driver._desk.count_left() == 2)
+        monkeypatch.setattr(driver, "_request", interrupted)
+
+    def interrupted(items: list[Any]) -> None:
+        monkeypatch.undo()
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        driver._desk.do(hold)
+    assert [caller.result() for caller in callers] == [11, 11]
 
 
 @pytest.mark.parametrize("step", ["_raw_send", "_raw_recv"])
@@ -205,6 +226,98 @@ def test_closing_ends_the_calls_of_every_thread(server: Server, gate: Gate) -> N
     closers = [Caller(client.close) for _ in range(3)]
     assert all(isinstance(caller.result(), ClosedError) for caller in callers)
     assert [closer.result() for closer in closers] == [None] * 3
+
+
+class Crowd:
+    """Callers of a client that wait at a gate, served by the keeper."""
+
+    def __init__(self, client: Client, gate: Gate) -> None:
+        quick = Gate()
+        self._quick = Server(quick.service("quick"), bind="tcp://127.0.0.1:0", advertise=False)
+        self._quick.start()
+        self.client = Client([*_endpoints(client), *self._quick.endpoints], discover=False)
+        leader = Caller(lambda: self.client.request("quick.wait", b"").body)
+        assert quick.entered.wait(PATIENCE_S)
+        self.callers = [Caller(lambda: self.client.request("gate.wait", b"").body) for _ in range(3)]
+        wait_until(lambda: gate.runs == 3)
+        assert not self.gathered
+        quick.opened.set()
+        leader.result()
+        assert self.gathered
+
+    @property
+    def gathered(self) -> bool:
+        return self.client._driver._crowded
+
+    def close(self) -> None:
+        self.client.close()
+        self._quick.stop()
+
+
+@pytest.fixture
+def crowd(client: Client, gate: Gate) -> Iterator[Crowd]:
+    with contextlib.closing(Crowd(client, gate)) as crowd:
+        yield crowd
+
+
+def test_the_calls_of_a_crowd_are_answered_by_the_keeper(crowd: Crowd, gate: Gate) -> None:
+    assert crowd.client.call("echo.add", 1) == 11
+    assert crowd.gathered
+    assert crowd.client._driver._leader is None
+    gate.opened.set()
+    assert [caller.result() for caller in crowd.callers] == [b""] * 3
+
+
+def test_whoever_goes_on_alone_gets_the_sockets_back_from_the_keeper(crowd: Crowd, gate: Gate) -> None:
+    for _ in range(thread._THIN_TURNS):
+        crowd.client.call("echo.add", 1)
+    assert not crowd.gathered
+    assert crowd.client._driver._leader is not None, "one of those who wait"
+    gate.opened.set()
+    assert [caller.result() for caller in crowd.callers] == [b""] * 3
+    assert crowd.client.call("echo.add", 1) == 11
+
+
+def test_a_crowd_that_makes_no_calls_is_none_any_more(crowd: Crowd, gate: Gate) -> None:
+    wait_until(lambda: not crowd.gathered)
+    gate.opened.set()
+    assert [caller.result() for caller in crowd.callers] == [b""] * 3
+
+
+def test_a_call_in_a_crowd_ends_at_its_deadline(crowd: Crowd) -> None:
+    with pytest.raises(CallTimeout):
+        crowd.client.request("gate.wait", b"", timeout=0.01)
+
+
+def test_an_interrupt_ends_one_call_of_a_crowd(crowd: Crowd, gate: Gate) -> None:
+    main = threading.main_thread().ident
+    assert main is not None
+
+    def interrupt() -> None:
+        wait_until(lambda: crowd.client.counters().open == 4)
+        wait_until(lambda: sys._current_frames()[main].f_code is _Event.wait.__code__)
+        signal.pthread_kill(main, signal.SIGINT)
+
+    interrupter = threading.Thread(target=interrupt)
+    interrupter.start()
+    with pytest.raises(KeyboardInterrupt):
+        crowd.client.request("gate.wait", b"", timeout=PATIENCE_S)
+    interrupter.join()
+    assert crowd.client.counters().open == 3
+    gate.opened.set()
+    assert [caller.result() for caller in crowd.callers] == [b""] * 3
+    assert crowd.client.call("echo.add", 1) == 11
+
+
+def test_closing_ends_the_calls_of_a_crowd_also_one_that_was_just_left(crowd: Crowd) -> None:
+    driver = crowd.client._driver
+    late = Watch(1, "nobody", 0.0, time.monotonic() + PATIENCE_S)
+    late.waiter = driver._bells.take()
+    driver._desk.leave_work(late)  # its thread has not yet woken the keeper
+    crowd.client.close()
+    assert all(isinstance(caller.result(), ClosedError) for caller in crowd.callers)
+    late.waiter.wait()
+    assert isinstance(late.error, ClosedError)
 
 
 def test_servers_and_counters_can_be_read_while_others_call(client: Client, gate: Gate) -> None:

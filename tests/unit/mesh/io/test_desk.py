@@ -19,8 +19,10 @@ def test_work_is_done_at_once_where_nobody_holds_the_lock() -> None:
     done: list[int] = []
     desk: Desk[int] = Desk(done.extend, never)
     desk.leave_work(1)
+    assert desk.count_left() == 1
+    desk.look_again()
     assert done == [1]
-    assert desk.do_if_free(list), "the lock is free again"
+    assert desk.do_if_free(list) == [], "the lock is free again"
 
 
 def test_work_that_is_left_is_done_by_the_holder_before_the_lock_is_free() -> None:
@@ -36,7 +38,7 @@ def test_work_that_is_left_is_done_by_the_holder_before_the_lock_is_free() -> No
 
     assert desk.do(hold) == "held"
     assert done == [0, 1, 2]
-    assert desk.do_if_free(list)
+    assert desk.do_if_free(list) == []
 
 
 def test_what_is_left_while_work_is_done_is_done_with_it() -> None:
@@ -50,6 +52,7 @@ def test_what_is_left_while_work_is_done_is_done_with_it() -> None:
 
     desk: Desk[int] = Desk(take_up, never)
     desk.leave_work(0)
+    desk.look_again()
     assert done == [0, 1, 2, 3]
 
 
@@ -73,8 +76,9 @@ def test_the_lock_is_free_after_work_that_fails() -> None:
         raise ValueError(list(left))
 
     desk: Desk[int] = Desk(fail, never)
+    desk.leave_work(1)
     with pytest.raises(ValueError, match="1"):
-        desk.leave_work(1)
+        desk.look_again()
     assert not desk.is_mine()
 
 
@@ -105,8 +109,9 @@ def test_an_interrupt_among_what_was_left_is_mended_too() -> None:
         raise KeyboardInterrupt
 
     desk: Desk[int] = Desk(interrupted, lambda: mended.append(desk.is_mine()))
+    desk.leave_work(1)
     with pytest.raises(KeyboardInterrupt):
-        desk.leave_work(1)
+        desk.look_again()
     assert mended == [True]
     assert not desk.is_mine()
 
@@ -139,6 +144,7 @@ def test_no_work_of_many_threads_is_forgotten_or_done_twice() -> None:
         for number in range(2000):
             if number % 7:
                 desk.leave_work((thread, number))
+                desk.look_again()
             else:
                 desk.do(desk.leave_work, (thread, number))
 
