@@ -318,6 +318,8 @@ def test_closing_ends_the_calls_of_a_crowd_also_one_that_was_just_left(crowd: Cr
     assert all(isinstance(caller.result(), ClosedError) for caller in crowd.callers)
     late.waiter.wait()
     assert isinstance(late.error, ClosedError)
+    with pytest.raises(ClosedError):
+        crowd.client.call("echo.add", 1)
 
 
 def test_servers_and_counters_can_be_read_while_others_call(client: Client, gate: Gate) -> None:

@@ -101,19 +101,25 @@ def test_what_was_left_is_done_when_the_holder_fails() -> None:
         assert not desk.is_mine()
 
 
-def test_an_interrupt_among_what_was_left_is_mended_too() -> None:
+def test_an_interrupt_among_what_was_left_is_mended_too_and_what_it_came_at_comes_once_more() -> None:
     mended: list[bool] = []
+    done: list[int] = []
 
     def interrupted(left: Iterable[int]) -> None:
-        next(iter(left))
-        raise KeyboardInterrupt
+        for number in left:
+            if number == 2 and not mended:
+                raise KeyboardInterrupt
+            done.append(number)
 
     desk: Desk[int] = Desk(interrupted, lambda: mended.append(desk.is_mine()))
-    desk.leave_work(1)
+    for number in range(1, 4):
+        desk.leave_work(number)
     with pytest.raises(KeyboardInterrupt):
         desk.look_again()
     assert mended == [True]
     assert not desk.is_mine()
+    desk.look_again()
+    assert done == [1, 2, 3]
 
 
 def test_a_lock_that_an_interrupt_has_left_with_its_thread_is_let_go() -> None:
