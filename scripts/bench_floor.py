@@ -9,13 +9,18 @@ calls; what is between this and the mesh, that of its promises.
 from __future__ import annotations
 
 import contextlib
+import os
+import select
+import threading
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
+from itertools import count
 from typing import TYPE_CHECKING
 
 import msgspec
 import zmq
 
-from scripts.bench_load import HOST, METHOD, Call, Client, Load, Run, concurrently, endpoints, one_by_one
+from scripts.bench_load import HOST, METHOD, Call, Client, Load, Run, concurrently, endpoints, from_threads, one_by_one
 
 if TYPE_CHECKING:
     import asyncio
@@ -89,6 +94,85 @@ def _sync(load: Load) -> Iterator[Run]:
         yield one_by_one(call)
 
 
+class _Owner:
+    """A background thread that owns a socket; any number of threads leave their calls with it, each with a bell.
+
+    A bell is an event counter: to write it lets go of the GIL, so that the woken thread can go on at once.
+    """
+
+    def __init__(self, socket: zmq.Socket[bytes], body: bytes) -> None:
+        self._socket = socket
+        self._body = body
+        self._numbers = count()
+        self._left: deque[_Asked] = deque()
+        self._bells: dict[int, int] = {}
+        self._quiet: list[int] = []
+        self._wake = os.eventfd(0)
+        self._sleeps = self._ended = False
+        self._thread = threading.Thread(target=self._own)
+        self._thread.start()
+
+    def call(self) -> None:
+        bell = self._quiet.pop() if self._quiet else os.eventfd(0)
+        number = next(self._numbers)
+        self._bells[number] = bell
+        self._left.append(_Asked(number, METHOD, self._body))
+        if self._sleeps:
+            self._sleeps = False
+            os.eventfd_write(self._wake, 1)
+        os.eventfd_read(bell)
+        self._quiet.append(bell)
+
+    def close(self) -> None:
+        self._ended = True
+        os.eventfd_write(self._wake, 1)
+        self._thread.join()
+        for descriptor in (self._wake, *self._quiet):
+            os.close(descriptor)
+
+    def _own(self) -> None:
+        left, bells = self._left, self._bells
+        asked: list[_Asked] = []
+        with select.epoll() as poller:
+            poller.register(self._wake, select.EPOLLIN)
+            poller.register(int(self._socket.getsockopt(zmq.FD)), select.EPOLLIN)
+            while not self._ended:
+                self._sleeps = True  # before the look at what was left: who comes after it wakes this thread
+                if not left and (self._wake, select.EPOLLIN) in poller.poll(_AGAIN_S if asked else None):
+                    os.eventfd_read(self._wake)
+                self._sleeps = False
+                more = True
+                while more:  # to send takes the edge of the descriptor, so what came meanwhile is looked for again
+                    for answer in self._receive():
+                        os.eventfd_write(bells.pop(answer.number), 1)
+                    while left:
+                        asked.append(left.popleft())
+                    more = bool(asked) and self._send(asked)
+
+    def _receive(self) -> Iterator[_Answer]:
+        try:
+            while True:
+                _, head = self._socket.recv_multipart(zmq.NOBLOCK)
+                yield from _decode_answers(head)
+        except zmq.Again:
+            pass
+
+    def _send(self, asked: list[_Asked]) -> bool:
+        try:
+            self._socket.send_multipart([_SERVER, _encode(asked)], zmq.NOBLOCK)
+        except zmq.Again:
+            return False
+        asked.clear()
+        return True
+
+
+@contextlib.contextmanager
+def _threads(load: Load) -> Iterator[Run]:
+    """So many threads that share a ROUTER, which a background thread owns."""
+    with _connected(load) as socket, contextlib.closing(_Owner(socket, load.body)) as owner:
+        yield from_threads(owner.call, load.in_flight)
+
+
 class _Futures:
     """A socket in a loop, and a future for each call."""
 
@@ -158,4 +242,4 @@ def _async(load: Load) -> contextlib.AbstractContextManager[Run]:
     return concurrently(_loop_connected(load), load.in_flight)
 
 
-CLIENTS: dict[str, Client] = {"sync": _sync, "async": _async}
+CLIENTS: dict[str, Client] = {"sync": _sync, "threads": _threads, "async": _async}

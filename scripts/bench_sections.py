@@ -125,14 +125,15 @@ def _servers(effort: Effort) -> Section:
 
 
 def _threads(effort: Effort) -> Section:
-    raw, ours = "raw background thread, 16 threads", "Client, 16 threads"
+    raw, ours, floor = "raw background thread, 16 threads", "Client, 16 threads", "floor, 16 threads"
     return Section(
         "threads",
         (
             Calls("raw.threads", _ROUTER, 16).contender(raw, effort),
             Calls("mesh.sync", _MESH, 16).contender(ours, effort),
+            Calls("floor.threads", _LEAST, 16).contender(floor, effort),
         ),
-        (Ratio(ours, raw, "rate", Limit(at_least=1.2)),),
+        (Ratio(ours, raw, "rate", Limit(at_least=1.2)), Ratio(floor, raw, "rate")),
     )
 
 
