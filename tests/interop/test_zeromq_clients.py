@@ -168,11 +168,12 @@ def test_a_dealer_speaks_all_dialects(server: Server) -> None:
         client.send_multipart([b"control", b"as 10/FLP does"])
         assert client.recv_multipart() == [b"control", b"OK", b"as 10/FLP does"]
         client.send_multipart(encode([Call(1, "echo.echo", b"a"), Call(2, "echo.echo", b"b")], LIMITS)[0])
-        replies = decode(client.recv_multipart(), LIMITS).records
-        assert [(reply.call_id, reply.body) for reply in replies if isinstance(reply, Reply)] == [
-            (1, [b"OK", b"a"]),
-            (2, [b"OK", b"b"]),
-        ]
+        replies: list[Reply] = []
+        while len(replies) < 2:  # in one message, or each in its own
+            replies += [
+                answer for answer in decode(client.recv_multipart(), LIMITS).records if isinstance(answer, Reply)
+            ]
+        assert [(reply.call_id, reply.body) for reply in replies] == [(1, [b"OK", b"a"]), (2, [b"OK", b"b"])]
 
 
 def test_a_probe_is_ignored(server: Server) -> None:
