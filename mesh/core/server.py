@@ -1,11 +1,10 @@
 """The server's core: what to admit, what to run next, what to answer, and to whom.
 
-A call is admitted or refused at once. Admitted calls wait in the lane of their method: a pool of threads runs as many
-as it has, coroutines run up to a limit; of the inline ones, which run one at a time in the loop, about as many are
-handed out as that runs in a turn. `Handle` starts some, `RepliesGiven` ends some and starts the next. Just before it
-starts, a call whose caller gave up (its deadline, in this server's clock, has passed, or it was cancelled) is dropped
-instead: that is what keeps a thawed server from running stale work. The shell looks once more when it begins, and says
-so if it did not.
+A call is admitted or refused at once. Admitted calls wait in the lane of their method: `inline` runs one at a time
+in the loop, a pool of threads as many as it has, coroutines up to a limit; quick ones are handed out some milliseconds
+ahead. `Handle` starts some, `RepliesGiven` ends some and starts the next. Just before it starts, a call whose caller
+gave up (its deadline, in this server's clock, has passed, or it was cancelled) is dropped instead: that is what keeps a
+thawed server from running stale work. The shell looks once more when it begins, and says so if it did not.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from mesh.core.actions import Answer, AnswerFrames, Cancel, Handle, Notice, Serv
 from mesh.core.dialect import PONG, Envelope, FlpPing, Ignored, MeshFrames, Plain, read_dialect
 from mesh.core.duplicates import Answered, DuplicateWindow
 from mesh.core.events import RepliesGiven, ReplyGiven, RequestReceived, ServerEvent, Stopping, Tick
-from mesh.core.methods import INLINE, MethodInfo, MethodStats, unknown_method
+from mesh.core.methods import COROUTINE, INLINE, MethodInfo, MethodStats, unknown_method
 from mesh.core.wire import (
     MAGIC,
     Body,
@@ -60,9 +59,6 @@ ControlMethod: TypeAlias = Callable[[Sequence[bytes], float], Body]
 _Handler: TypeAlias = Callable[[Any, float], None]
 _JOINED_MAX = 64
 """Calls that may wait for one running call of the same key."""
-_INLINE_MAX = 32
-_INLINE_S = 0.002
-"""For so long the shell runs some in a turn: slow ones stay in the lane, where the newest may go first."""
 _EXPIRED = Detail(message="the deadline had passed before it could run", retry_after_ms=0)
 
 
@@ -95,9 +91,8 @@ class ServerCore:
         self._body_max = config.limits.body_max
         self._boot = identity.boot
         self._lanes = {name: Lane(name, limit) for name, limit in {INLINE: 1, **lanes}.items()}
-        self._inline = self._lanes[INLINE]
-        self.inline_max: int = _INLINE_MAX
-        """Inline calls that are handed out at the most: those run in order, whatever comes meanwhile."""
+        self.looks_ahead: bool = True
+        """Whether more quick calls are handed out than can run at the same time."""
         self._out: list[ServerAction] = []
         self._duplicates: DuplicateWindow[Work] = DuplicateWindow(
             config.duplicates_max, config.duplicates_octets_max, config.duplicates_age_s
@@ -190,8 +185,8 @@ class ServerCore:
 
     @property
     def waiting(self) -> int:
-        """Calls admitted that have not begun; of those that are handed out to the inline lane one has."""
-        return sum(len(lane.waiting) for lane in self._lanes.values()) + max(0, self._inline.running - 1)
+        """Calls admitted that have not begun."""
+        return sum(len(lane.waiting) + max(0, lane.running - lane.at_once) for lane in self._lanes.values())
 
     @property
     def clients(self) -> int:
@@ -446,19 +441,13 @@ class ServerCore:
                 self._drop(work)
         for lane in self._lanes.values():
             if lane.waiting:
-                if lane is event.replies[0].work.lane is self._inline:
-                    self._pace_inline(event.replies)
+                if self.looks_ahead and lane.name != COROUTINE:
+                    lane.pace([reply.took_s for reply in event.replies if reply.work.lane is lane])
                 begun, given_up = lane.begin(now)
                 if begun:
                     self._out.append(Handle(begun))
                 for work in given_up:
                     self._drop(work)
-
-    def _pace_inline(self, replies: Sequence[ReplyGiven]) -> None:
-        """Hand out as many from now on as run in a turn, if they take as long as these have."""
-        took_s = sum([reply.took_s for reply in replies])
-        fit = int(len(replies) * _INLINE_S / took_s) if took_s else self.inline_max
-        self._inline.limit = max(1, min(self.inline_max, fit))
 
     def _ran(self, reply: ReplyGiven, now: float) -> None:
         work, status, detail = reply.work, reply.status, reply.detail

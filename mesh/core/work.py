@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -15,6 +16,10 @@ __all__ = ["Lane", "Work"]
 
 _OVERLOAD_S = 1.0
 """So long after a call has waited in vain the newest goes first."""
+_AHEAD_S = 0.002
+"""So much work is handed out beside what runs: whoever has ended goes on at once, and results come back together."""
+_AHEAD_MAX = 32
+"""And so many calls of a lane at the most: those run in order, whatever comes meanwhile."""
 
 
 class Lane:
@@ -25,18 +30,28 @@ class Lane:
     LIFO: Maurer, "Fail at Scale", ACM Queue 2015).
     """
 
-    __slots__ = ("_newest_until", "_turn", "limit", "name", "running", "waiting")
+    __slots__ = ("_newest_until", "_turn", "at_once", "limit", "name", "running", "waiting")
 
-    def __init__(self, name: str, limit: int) -> None:
+    def __init__(self, name: str, at_once: int) -> None:
         self.name: str = name
-        self.limit: int = limit
+        self.at_once: int = at_once
+        """How many can run at the same time."""
+        self.limit: int = at_once
+        """How many are handed out: of quick ones some more, which wait for those where they run."""
         self.running: int = 0
+        """How many that are."""
         self.waiting: deque[Work] = deque()
         self._newest_until = 0.0
         self._turn = False
 
+    def pace(self, took_s: Sequence[float]) -> None:
+        """Choose the limit, if calls take as long from now on as some have: slow ones stay here until they can run."""
+        total_s = sum(took_s)
+        fit = int(self.at_once * len(took_s) * _AHEAD_S / total_s) if total_s else _AHEAD_MAX
+        self.limit = max(self.at_once, min(_AHEAD_MAX, fit))
+
     def begin(self, now: float) -> tuple[list[Work], list[Work]]:
-        """Take out what may begin now, and count it as running; return it, and what has waited in vain."""
+        """Take out what is to be handed out now, and count it as running; return it, and what has waited in vain."""
         begun: list[Work] = []
         given_up: list[Work] = []
         while self.waiting and self.running < self.limit:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
+from collections import deque
 from collections.abc import Callable
 
 __all__ = ["Pool"]
@@ -20,14 +21,19 @@ class Pool:
         self._size = size
         self._name = name
         self._threads: list[threading.Thread] = []
-        self._idle = threading.Semaphore(0)
+        self._idle: deque[None] = deque()
+        """One for each task that has ended and no other was submitted for since: somebody is free."""
         self._tasks: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._closed = False
 
     def submit(self, task: Callable[[], None]) -> None:
         """Run a task, which must not raise, as soon as a thread is free; from one thread only."""
         self._tasks.put(task)
-        if not self._idle.acquire(blocking=False) and len(self._threads) < self._size:
+        if len(self._threads) == self._size:
+            return
+        if self._idle:
+            self._idle.pop()
+        else:
             thread = threading.Thread(target=self._work, name=f"{self._name}_{len(self._threads)}", daemon=True)
             self._threads.append(thread)
             thread.start()
@@ -45,4 +51,5 @@ class Pool:
                 return
             task()
             del task  # what it holds, perhaps a large body, is not kept until the next one comes
-            self._idle.release()
+            if len(self._threads) < self._size:
+                self._idle.append(None)

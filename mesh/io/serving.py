@@ -114,7 +114,7 @@ class ServerEngine:
         self._on_notice = on_notice
         self._gate = gate
         if gate is not None:
-            core.inline_max = 1  # what it lets in may run, and it is to know which one does
+            core.looks_ahead = False  # it is to know what runs, and not what waits for that
         self._mark = process_mark()
         self._pools: dict[str, Pool] = {}
         self._inline: deque[Work] = deque()

@@ -112,6 +112,10 @@ class SimServer:
         self._clock_offset_s = rng.uniform(0.0, 1_000_000.0)  # nobody's monotonic clock says what another's does
         self._inbox: deque[tuple[Link, list[bytes]]] = deque()
         self._inline: deque[Work] = deque()
+        self._pooled: deque[Work] = deque()
+        """What waits for a thread of the pool."""
+        self._threads = self._handlers.threads
+        """Those that are free."""
         self._ran: list[ReplyGiven] = []
         """What inline handlers have given in this turn."""
         self._given: list[ReplyGiven] = []
@@ -234,17 +238,27 @@ class SimServer:
             self._flush()
             self._look()
 
+    def _pick_up(self) -> None:
+        while self._pooled and self._threads:
+            self._threads -= 1
+            self.process.after(_PICKED_UP_S, self._run_in_pool, self._pooled.popleft())
+
+    def _give_from_pool(self, reply: ReplyGiven) -> None:
+        self._threads += 1
+        self._pick_up()
+        self._given.append(reply)
+
     def _run_in_pool(self, work: Work) -> None:
         if self._has_begun(work):
             takes_s = self._takes_s()
             self.process.after(takes_s, self._ran_in_pool, self._result(work, takes_s))
         else:
-            self._given.append(ReplyGiven(work, ran=False))
+            self._give_from_pool(ReplyGiven(work, ran=False))
             self._look()
 
     def _ran_in_pool(self, reply: ReplyGiven) -> None:
         if reply.work.context is _RUNNING:
-            self._given.append(reply)
+            self._give_from_pool(reply)
             self._look()
 
     def _perform(self, actions: list[ServerAction]) -> None:
@@ -268,7 +282,8 @@ class SimServer:
         if work.lane.name == INLINE:
             self._inline.append(work)
         else:
-            self.process.after(_PICKED_UP_S, self._run_in_pool, work)
+            self._pooled.append(work)
+            self._pick_up()
 
     def _has_begun(self, work: Work) -> bool:
         """Let a handler begin, unless nobody waits any more by now (as `mesh.runner` looks)."""
@@ -284,7 +299,7 @@ class SimServer:
         if self._handlers.heeding and work.lane.name == _POOL and work.context is _RUNNING:
             work.context = _ENDED
             detail = Detail(type="CancelledError", message="nobody waits for it")
-            self._given.append(ReplyGiven(work, status=Status.CANCELLED, detail=detail))
+            self._give_from_pool(ReplyGiven(work, status=Status.CANCELLED, detail=detail))
 
     def _takes_s(self) -> float:
         return self._handlers.takes.draw(self._rng) * self.slowness

@@ -74,7 +74,8 @@ class Life:
         assert core._duplicates._octets <= CONFIG.duplicates_octets_max
         running = Counter(work.lane.name for work in self.running)
         assert running[INLINE] <= 32
-        assert all(running[lane] <= limit for lane, limit in LANES.items())
+        assert running["threads"] <= 32
+        assert running[COROUTINE] <= LANES[COROUTINE]
         assert core.admitted == len(self.running) + sum(len(lane.waiting) for lane in core._lanes.values())
         assert all(not lane.waiting or lane.running >= lane.limit for lane in core._lanes.values())
         assert len(core._open) <= core.admitted

@@ -255,22 +255,39 @@ def test_inline_handlers_run_one_at_a_time_in_order(server: Server) -> None:
     assert started == [1, 2, 3]
 
 
-def test_as_many_quick_inline_handlers_are_handed_out_as_run_in_a_turn(server: Server) -> None:
-    server.send(*[Call(number, "calc.add") for number in range(1, 101)])
-    assert (len(server.running), server.core.waiting) == (1, 99)
-    server.give(took_s=0.0001)
-    assert [work.call_id for work in server.running] == list(range(2, 22))
-    assert server.core.waiting == 98, "they run one at a time all the same"
+@pytest.mark.parametrize(("method", "at_once"), [("calc.add", 1), ("calc.echo", 2)])
+def test_quick_calls_are_handed_out_ahead_as_many_as_run_in_a_turn(server: Server, method: str, at_once: int) -> None:
+    server.send(*[Call(number, method) for number in range(1, 101)])
+    assert (len(server.running), server.core.waiting) == (at_once, 100 - at_once)
+    server.give(took_s=0.0005)
+    assert [work.call_id for work in server.running] == list(range(2, 4 * at_once + 2))
+    assert server.core.waiting == 99 - at_once, "no more run than can"
     replies, server.running = [ReplyGiven(work, b"", took_s=0.000001) for work in server.running], []
     server.feed(RepliesGiven(replies))
     assert len(server.running) == 32
     server.give(took_s=1.0)
-    assert len(server.running) == 31
-    while len(server.running) > 1:
+    assert len(server.running) == 31, "slow ones wait where the newest may go first"
+    while len(server.running) > at_once:
         server.give(took_s=1.0)
-    assert server.running[0].call_id == 53
+    last = server.running[-1].call_id
     server.give()
-    assert [work.call_id for work in server.running] == [54]
+    assert [work.call_id for work in server.running][-1] == last + 1
+    assert len(server.running) == at_once
+
+
+def test_nothing_is_handed_out_ahead_for_who_wants_to_know_what_runs(server: Server) -> None:
+    server.core.looks_ahead = False
+    server.send(*[Call(number, "calc.add") for number in range(1, 10)])
+    for _ in range(9):
+        assert len(server.running) == 1
+        server.give(took_s=0.000001)
+
+
+def test_coroutines_are_never_handed_out_beyond_their_limit(server: Server) -> None:
+    server.send(*[Call(number, "calc.wait") for number in range(1, 10)])
+    for _ in range(7):
+        assert len(server.running) == 2
+        server.give(took_s=0.000001)
 
 
 @pytest.mark.parametrize("method", ["calc.wait", "calc.echo"])

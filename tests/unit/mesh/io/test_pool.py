@@ -35,7 +35,7 @@ def test_a_thread_that_is_free_is_used_again(pool: Pool) -> None:
     done: list[str] = []
     for number in range(5):
         pool.submit(lambda: done.append(threading.current_thread().name))
-        wait_until(lambda number=number: len(done) == number + 1 and pool._idle._value)  # type: ignore[misc]
+        wait_until(lambda number=number: len(done) == number + 1 and pool._idle)  # type: ignore[misc]
     assert done == ["pool_0"] * 5
 
 
