@@ -18,13 +18,17 @@ __all__ = ["MethodRunner"]
 _NO_METADATA: Mapping[str, str] = {}
 
 
-def _given_up(work: Work, now: float) -> bool:
-    """Tell whether nobody waits for a call any more.
+def _begin(work: Work, now: float) -> Request | None:
+    """Return the request of a call, unless nobody waits for it any more.
 
     The core has looked when it let the call begin. A thread or a task begins later, and in between the process may have
     been frozen for longer than the caller had patience.
     """
-    return work.cancelled or (work.deadline is not None and now > work.deadline)
+    if work.cancelled or (work.deadline is not None and now > work.deadline):
+        return None
+    request = Request(work.method, work.frames, work.key, work.attempt, work.metadata or _NO_METADATA, work.deadline)
+    work.context = (request, None)
+    return request
 
 
 def _cancel_task(work: Work) -> None:
@@ -43,17 +47,18 @@ class MethodRunner:
     """
 
     def __init__(self, methods: Mapping[str, Method], expose_tracebacks: bool) -> None:
-        self._methods = methods
         self._invoke = {name: method.invoke for name, method in methods.items()}
+        self._invoke_async = {name: method.invoke_async for name, method in methods.items()}
         self._expose = expose_tracebacks
 
     def run(self, work: Work) -> ReplyGiven:
         """Run a sync handler to its end."""
         began = monotonic()
-        if _given_up(work, began):
+        request = _begin(work, began)
+        if request is None:
             return ReplyGiven(work, ran=False)
         try:
-            frames = self._invoke[work.method](self._request(work))
+            frames = self._invoke[work.method](request)
         except (Exception, SystemExit) as error:
             return self._failed(work, error, began)
         return ReplyGiven(
@@ -63,13 +68,12 @@ class MethodRunner:
     async def run_async(self, work: Work) -> ReplyGiven:
         """Run a coroutine handler to its end; a cancelled one has failed."""
         began = monotonic()
-        if _given_up(work, began):
+        request = _begin(work, began)
+        if request is None:
             return ReplyGiven(work, ran=False)
-        task = asyncio.current_task()
-        request = self._request(work)
-        work.context = (request, task)
+        work.context = (request, asyncio.current_task())
         try:
-            frames = await self._methods[work.method].invoke_async(request)
+            frames = await self._invoke_async[work.method](request)
         except asyncio.CancelledError as error:
             if not work.cancelled:
                 raise
@@ -78,7 +82,9 @@ class MethodRunner:
             return self._failed(work, error, began)
         finally:
             work.context = None  # from here on the task runs other calls, or is kept in a result
-        return ReplyGiven(work, pack_body(frames), 0, None, True, monotonic() - began)
+        return ReplyGiven(
+            work, frames[0] if len(frames) == 1 else pack_body(frames), 0, None, True, monotonic() - began
+        )
 
     def cancel(self, work: Work) -> None:
         """Tell a running handler that nobody waits for it: set `request.cancelled`, cancel the task of a coroutine."""
@@ -89,18 +95,6 @@ class MethodRunner:
         request.cancelled = True
         if task is not None:
             task.get_loop().call_soon_threadsafe(_cancel_task, work)
-
-    def _request(self, work: Work) -> Request:
-        request = Request(
-            work.method,
-            work.frames,
-            work.key,
-            work.attempt,
-            work.metadata or _NO_METADATA,
-            work.deadline,
-        )
-        work.context = (request, None)
-        return request
 
     def _failed(self, work: Work, error: BaseException, began: float) -> ReplyGiven:
         failure = describe_error(error, expose_traceback=self._expose)

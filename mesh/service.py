@@ -21,7 +21,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, Literal, Protocol, TypeVar, overload
+from typing import Any, Literal, TypeVar, overload
 
 from mesh.errors import ConfigError
 from mesh.request import Request
@@ -51,19 +51,6 @@ _SEMVER = re.compile(
 """Semantic Versioning 2.0.0, sections 2, 9 and 10."""
 
 
-class _Codec(Protocol):
-    """Between the frames of a call and the arguments and result of a handler."""
-
-    @property
-    def signature(self) -> str: ...
-
-    def read(self, request: Request) -> tuple[Sequence[Any], Mapping[str, Any]]: ...
-
-    def write(self, result: Any) -> Sequence[bytes]: ...
-
-    def schema(self) -> dict[str, Any]: ...
-
-
 class _RawCodec:
     """Gives a handler the request as it is, and takes frames back."""
 
@@ -79,12 +66,11 @@ class _RawCodec:
         self._full_name = full_name
         self.signature = f"{full_name}(*frames: bytes) -> list[bytes]"
 
-    def read(self, request: Request) -> tuple[Sequence[Any], Mapping[str, Any]]:
-        return (request,), {}
-
     def write(self, result: Any) -> Sequence[bytes]:
         if type(result) is bytes:
             return (result,)
+        if type(result) is list and len(result) == 1 and type(result[0]) is bytes:  # nearly all others
+            return result
         if not isinstance(result, (list, tuple)):
             kind = type(result).__name__
             raise ResultError(self.signature, f"the result: expected bytes or a list of bytes, got {kind}")
@@ -119,7 +105,7 @@ class Method:
     description: str
     """For people; the handler's docstring unless another was given."""
     _handler: Callable[..., Any]
-    _codec: _Codec
+    _codec: _RawCodec | TypedCodec
 
     @property
     def signature(self) -> str:
@@ -140,13 +126,19 @@ class Method:
             ResultError: the handler returned what the method does not declare.
             Exception: whatever the handler raised.
         """
-        args, kwargs = self._codec.read(request)
-        return self._codec.write(self._handler(*args, **kwargs))
+        codec = self._codec
+        if isinstance(codec, _RawCodec):
+            return codec.write(self._handler(request))
+        args, kwargs = codec.read(request)
+        return codec.write(self._handler(*args, **kwargs))
 
     async def invoke_async(self, request: Request) -> Sequence[bytes]:
         """Run the handler of a coroutine method; otherwise as ``invoke``."""
-        args, kwargs = self._codec.read(request)
-        return self._codec.write(await self._handler(*args, **kwargs))
+        codec = self._codec
+        if isinstance(codec, _RawCodec):
+            return codec.write(await self._handler(request))
+        args, kwargs = codec.read(request)
+        return codec.write(await self._handler(*args, **kwargs))
 
 
 class Service:
@@ -303,7 +295,7 @@ class Service:
                 f"{place(handler)}: a method that changes nothing may run twice: leave read_only or idempotent out"
             )
         lane = self._lane(handler, threaded)
-        codec: _Codec = _RawCodec(full_name, handler) if raw else TypedCodec(full_name, handler)
+        codec = _RawCodec(full_name, handler) if raw else TypedCodec(full_name, handler)
         self._methods[full_name] = Method(
             full_name=full_name,
             service=self._name,

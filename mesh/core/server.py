@@ -91,6 +91,7 @@ class ServerCore:
         self._body_max = config.limits.body_max
         self._boot = identity.boot
         self._lanes = {name: Lane(name, limit) for name, limit in {INLINE: 1, **lanes}.items()}
+        self._lane_of = {name: self._lanes[info.lane] for name, info in self._methods.items()}
         self.looks_ahead: bool = True
         """Whether more quick calls are handed out than can run at the same time."""
         self._out: list[ServerAction] = []
@@ -239,15 +240,16 @@ class ServerCore:
         self._take_in(client, envelope, message.records, now)
 
     def _take_in(self, client: bytes, envelope: Envelope, records: list[Record], now: float) -> None:
-        methods, opened, boot, admitted_max = self._methods, self._open, self._boot, self._config.admitted_max
+        lanes, opened, boot, admitted_max = self._lane_of, self._open, self._boot, self._config.admitted_max
         begun: list[Work] = []
         for record in records:
             if type(record) is Call:
                 method, body, deadline = record.method, record.body, None
+                lane = lanes.get(method)
                 if record.deadline:
                     deadline = record.deadline / 1000.0
                 if (  # nearly all, so they do not go the long way
-                    method in methods
+                    lane is not None
                     and type(body) is bytes
                     and not record.key
                     and not record.metadata
@@ -258,7 +260,7 @@ class ServerCore:
                     and not self.state
                 ):
                     self.admitted += 1
-                    call_id, lane = record.call_id, self._lanes[methods[method].lane]
+                    call_id = record.call_id
                     work = Work(client, envelope, True, call_id, method, [body], deadline, lane, record.attempt)
                     opened[client, call_id] = work
                     if lane.running < lane.limit and not lane.waiting:
@@ -357,7 +359,7 @@ class ServerCore:
             self._answer(work, b"", Status.RESOURCE_EXHAUSTED, detail)
             return
         self.admitted += 1
-        lane = work.lane = self._lanes[info.lane]
+        lane = work.lane = self._lane_of[name]
         if work.key:
             self._duplicates.begin(work.key, hash((name, tuple(work.frames))))
         if work.mesh:

@@ -52,11 +52,20 @@ class Lane:
 
     def begin(self, now: float) -> tuple[list[Work], list[Work]]:
         """Take out what is to be handed out now, and count it as running; return it, and what has waited in vain."""
+        waiting = self.waiting
         begun: list[Work] = []
         given_up: list[Work] = []
-        while self.waiting and self.running < self.limit:
-            work, in_vain = self._take(now)
-            if in_vain:
+        while waiting and self.running < self.limit:
+            work = waiting[0]
+            if work.deadline is not None and now > work.deadline:
+                self._newest_until = now + _OVERLOAD_S
+                given_up.append(waiting.popleft())
+                continue
+            if now >= self._newest_until or work.cancelled or self._is_its_turn(work):
+                waiting.popleft()
+            else:
+                work = waiting.pop()
+            if work.cancelled or (work.deadline is not None and now > work.deadline):
                 given_up.append(work)
             else:
                 self.running += 1
@@ -64,20 +73,11 @@ class Lane:
                 begun.append(work)
         return begun, given_up
 
-    def _take(self, now: float) -> tuple[Work, bool]:
-        """Take out the next call that waits, of which there is one; return whether its caller has given up."""
-        oldest = self.waiting[0]
-        if oldest.deadline is not None and now > oldest.deadline:
-            self._newest_until = now + _OVERLOAD_S
-            return self.waiting.popleft(), True
-        if now >= self._newest_until or oldest.cancelled:
-            return self.waiting.popleft(), oldest.cancelled
-        if oldest.deadline is None:  # it would wait for ever
+    def _is_its_turn(self, oldest: Work) -> bool:
+        """Return whether the oldest goes before the newest: one without a deadline would wait for ever."""
+        if oldest.deadline is None:
             self._turn = not self._turn
-            if self._turn:
-                return self.waiting.popleft(), False
-        newest = self.waiting.pop()
-        return newest, newest.cancelled or (newest.deadline is not None and now > newest.deadline)
+        return oldest.deadline is None and self._turn
 
 
 _NOWHERE = Lane("", 0)
