@@ -27,15 +27,8 @@ def _begin(work: Work, now: float) -> Request | None:
     if work.cancelled or (work.deadline is not None and now > work.deadline):
         return None
     request = Request(work.method, work.frames, work.key, work.attempt, work.metadata or _NO_METADATA, work.deadline)
-    work.context = (request, None)
+    work.context = request
     return request
-
-
-def _cancel_task(work: Work) -> None:
-    """Cancel the task of a coroutine handler, in its loop, if it has not ended by now: the task goes on to others."""
-    if work.context is not None:
-        _, task = work.context
-        task.cancel()
 
 
 class MethodRunner:
@@ -71,7 +64,6 @@ class MethodRunner:
         request = _begin(work, began)
         if request is None:
             return ReplyGiven(work, ran=False)
-        work.context = (request, asyncio.current_task())
         try:
             frames = await self._invoke_async[work.method](request)
         except asyncio.CancelledError as error:
@@ -80,21 +72,14 @@ class MethodRunner:
             return self._failed(work, error, began)
         except (Exception, SystemExit) as error:
             return self._failed(work, error, began)
-        finally:
-            work.context = None  # from here on the task runs other calls, or is kept in a result
         return ReplyGiven(
             work, frames[0] if len(frames) == 1 else pack_body(frames), 0, None, True, monotonic() - began
         )
 
     def cancel(self, work: Work) -> None:
-        """Tell a running handler that nobody waits for it: set `request.cancelled`, cancel the task of a coroutine."""
-        running = work.context
-        if running is None:
-            return
-        request, task = running
-        request.cancelled = True
-        if task is not None:
-            task.get_loop().call_soon_threadsafe(_cancel_task, work)
+        """Tell a running handler that nobody waits for it: set `request.cancelled`."""
+        if work.context is not None:
+            work.context.cancelled = True
 
     def _failed(self, work: Work, error: BaseException, began: float) -> ReplyGiven:
         failure = describe_error(error, expose_traceback=self._expose)

@@ -60,6 +60,8 @@ class Crew:
         """Those that take what waits, or are about to: one at the least while anything waits."""
         self._idle: dict[asyncio.Task[None], asyncio.Future[None]] = {}
         """Those that have nothing to do, and what each waits for."""
+        self._at: dict[Work, asyncio.Task[None]] = {}
+        """Who runs each call that has to wait."""
         self._made = 0
         self._calls_left = 0
         self._until = 0.0
@@ -74,6 +76,11 @@ class Crew:
         if not self._on_duty:
             self._begin_turn()
             self._rouse()
+
+    def cancel(self, work: Work) -> None:
+        """Cancel the task that runs a call, if it has not ended by now: the task goes on to others."""
+        if work in self._at:
+            self._at[work].cancel()
 
     def close(self) -> set[asyncio.Task[None]]:
         """Drop what waits, cancel what runs, and return the tasks that are about to end."""
@@ -140,7 +147,8 @@ class Crew:
                 await _pause()
                 self._begin_turn()
                 continue  # all may have been dropped meanwhile
-            handler, own = self._run(waiting.popleft()), context.copy()
+            work = waiting.popleft()
+            handler, own = self._run(work), context.copy()
             try:
                 waits_for = own.run(handler.send, None)
             except StopIteration as ended:
@@ -149,7 +157,13 @@ class Crew:
                 if on_duty:
                     on_duty = False
                     self._relieve(task)
-                self._done(await _rest(handler, own, waits_for))
+                self._at[work] = task
+                rest = _rest(handler, own, waits_for)
+                del waits_for  # what a handler has waited for is not kept until it ends
+                try:
+                    self._done(await rest)
+                finally:
+                    del self._at[work]
             if task.cancelling():
                 return
             self._calls_left -= 1

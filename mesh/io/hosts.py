@@ -51,7 +51,9 @@ class ThreadHost:
         gate: Gate | None = None,
     ) -> None:
         self._runner = runner
-        self._engine = ServerEngine(core, link, runner, limits, threads, self._spawn, self._post, on_notice, gate)
+        self._engine = ServerEngine(
+            core, link, runner, limits, threads, self._spawn, self._cancel, self._post, on_notice, gate
+        )
         self._given: deque[ReplyGiven] = deque()
         self._rung = False
         """Somebody has given a result since the last look, and has woken the thread for it."""
@@ -141,6 +143,10 @@ class ThreadHost:
             self._coroutines = _LoopThread(self._runner, self._post)
         self._coroutines.run(works)
 
+    def _cancel(self, work: Work) -> None:
+        if self._coroutines is not None:
+            self._coroutines.cancel(work)
+
 
 class _LoopThread:
     """An asyncio loop in a thread, for the handlers that are coroutines."""
@@ -160,6 +166,10 @@ class _LoopThread:
         if not self._rung:
             self._rung = True
             self._loop.call_soon_threadsafe(self._begin)
+
+    def cancel(self, work: Work) -> None:
+        """Cancel the task of a call; called from there too."""
+        self._loop.call_soon_threadsafe(self._crew.cancel, work)
 
     def _begin(self) -> None:
         self._rung = False
@@ -206,7 +216,8 @@ class LoopHost:
         """Looks at clients that do not read."""
         self._drained: asyncio.Event | None = None
         """Set when no call runs any more; made by `drain`."""
-        self._engine = ServerEngine(core, link, runner, limits, threads, self._crew.run, self._post, on_notice)
+        crew = self._crew
+        self._engine = ServerEngine(core, link, runner, limits, threads, crew.run, crew.cancel, self._post, on_notice)
         self._loop.add_reader(self._engine.descriptor, self._turn)
         self._soon()
 

@@ -87,6 +87,7 @@ class ServerEngine:
         limits: Bounds of a message.
         threads: Size of the pool of each threaded lane.
         spawn: Starts coroutine handlers, and gives their results to `give` in the engine's thread.
+        cancel: Cancels the task of a coroutine handler.
         post: Calls `give` with a result in the engine's thread; called from others.
         on_notice: Called with what may interest somebody.
         gate: Lets calls in; None: all of them at once.
@@ -100,6 +101,7 @@ class ServerEngine:
         limits: Limits,
         threads: Mapping[str, int],
         spawn: Callable[[Sequence[Work]], None],
+        cancel: Callable[[Work], None],
         post: Callable[[ReplyGiven], None],
         on_notice: Callable[[Notice], None],
         gate: Gate | None = None,
@@ -110,6 +112,7 @@ class ServerEngine:
         self._limits = limits
         self._threads = threads
         self._spawn = spawn
+        self._cancel = cancel
         self._post = post
         self._on_notice = on_notice
         self._gate = gate
@@ -222,7 +225,10 @@ class ServerEngine:
             elif kind is AnswerFrames:
                 self._write(action.client, action.frames)  # type: ignore[union-attr]
             elif kind is Cancel:
-                self._runner.cancel(action.work)  # type: ignore[union-attr]
+                work = action.work  # type: ignore[union-attr]
+                self._runner.cancel(work)
+                if work.lane.name == COROUTINE:
+                    self._cancel(work)
             else:
                 self._on_notice(action)  # type: ignore[arg-type]
 

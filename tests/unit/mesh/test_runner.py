@@ -124,7 +124,7 @@ def test_cancelling_ends_a_coroutine_handler_and_is_an_answer() -> None:
         task = asyncio.create_task(runner.run_async(work))
         await entered.wait()
         work.cancelled = True
-        runner.cancel(work)
+        task.cancel()
         return (await task).status
 
     assert asyncio.run(main()) != Status.OK

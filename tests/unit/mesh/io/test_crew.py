@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import sys
 import time
+import weakref
 from collections.abc import Awaitable, Callable, Generator
 from typing import Any, cast
 
@@ -46,7 +48,7 @@ class Hands:
 
     def cancel(self, work: Work) -> None:
         work.cancelled = True
-        self.runner.cancel(work)
+        self.crew.cancel(work)
 
     async def close(self) -> None:
         if left := self.crew.close():
@@ -270,7 +272,9 @@ def test_a_cancellation_that_comes_too_late_hits_no_other_call() -> None:
         await async_wait_until(lambda: entered)
         gate.set()
         hands.run(1)
-        hands.cancel(work)  # which the loop sees to when the first has ended and its worker is at the second
+        asyncio.get_running_loop().call_soon(
+            hands.cancel, work
+        )  # then the first has ended, its worker is at the second
         assert [reply.status for reply in await hands.ended(2)] == [0, 0]
         assert entered[0] is entered[1]
         await hands.close()
@@ -356,6 +360,31 @@ def test_no_factory_of_the_program_makes_the_workers() -> None:
         hands.run(0, 0)
         await hands.ended(2)
         asyncio.get_running_loop().set_task_factory(None)
+        await hands.close()
+
+    run(main)
+
+
+def test_nothing_is_kept_of_what_a_handler_has_waited_for_or_of_calls_that_have_ended() -> None:
+    async def main() -> None:
+        gone: list[weakref.ref[asyncio.Future[None]]] = []
+        gate = asyncio.Event()
+
+        async def wait() -> None:
+            future = asyncio.get_running_loop().create_future()
+            gone.append(weakref.ref(future))
+            asyncio.get_running_loop().call_soon(future.set_result, None)
+            await future
+            del future
+            await gate.wait()
+
+        hands = Hands(wait)
+        [work] = hands.run(0)
+        await async_wait_until(lambda: gone and gone[0]() is None)
+        gate.set()
+        await hands.ended(1)
+        hands.replies.clear()
+        await async_wait_until(lambda: sys.getrefcount(work) == 2)  # ours, and that of the question
         await hands.close()
 
     run(main)

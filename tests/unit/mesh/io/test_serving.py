@@ -82,7 +82,7 @@ class Shell:
         core.offer("mesh.info", lambda frames, now: INFO)
         link = cast(ServerLink, self.clients)
         none = cast(Any, None)
-        self.engine = ServerEngine(core, link, none, CONFIG.limits, {}, none, none, self.notices.append)
+        self.engine = ServerEngine(core, link, none, CONFIG.limits, {}, none, none, none, self.notices.append)
 
     def turn(self) -> None:
         while self.engine.pump():
@@ -185,7 +185,9 @@ def slow() -> Iterator[tuple[Clients, SlowRunner, ServerEngine]]:
     identity = ServerIdentity(peer_id="s", name="s", realm="r", version="1", boot=7)
     core = ServerCore(identity, {"s.slow": MethodInfo(INLINE)}, {}, CONFIG)
     none = cast(Any, None)
-    engine = ServerEngine(core, cast(ServerLink, clients), cast(Runner, runner), CONFIG.limits, {}, none, none, none)
+    engine = ServerEngine(
+        core, cast(ServerLink, clients), cast(Runner, runner), CONFIG.limits, {}, none, none, none, none
+    )
     yield clients, runner, engine
     engine.close()
 
@@ -239,7 +241,7 @@ def test_a_gate_knows_which_inline_handler_runs() -> None:
     core = ServerCore(identity, {"s.quick": MethodInfo(INLINE)}, {}, CONFIG)
     none = cast(Any, None)
     link, runner = cast(ServerLink, clients), cast(Runner, gate)
-    engine = ServerEngine(core, link, runner, CONFIG.limits, {}, none, none, none, gate)
+    engine = ServerEngine(core, link, runner, CONFIG.limits, {}, none, none, none, none, gate)
     calls = [Call(number, "s.quick") for number in range(1, 101)]
     clients.asked.append((b"client", encode(calls, CONFIG.limits)[0]))
     while engine.pump():
