@@ -83,6 +83,13 @@ def run(main: Callable[[], Awaitable[None]]) -> None:
     asyncio.run(bounded())
 
 
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A turn lasts, however busy the machine is."""
+    monkeypatch.setattr(crew_module, "_TURN_S", 60.0)
+
+
+@pytest.mark.usefixtures("patient")
 def test_handlers_that_do_not_wait_run_in_order_in_one_task_and_one_turn_of_the_loop() -> None:
     async def main() -> None:
         ran: list[str] = []
@@ -139,6 +146,7 @@ def test_a_handler_that_waits_keeps_its_task_and_its_context_and_holds_up_nobody
     run(main)
 
 
+@pytest.mark.usefixtures("patient")
 def test_a_thousand_handlers_wait_at_the_same_time_and_begin_within_some_turns() -> None:
     async def main() -> None:
         gate = asyncio.Event()
@@ -155,7 +163,7 @@ def test_a_thousand_handlers_wait_at_the_same_time_and_begin_within_some_turns()
         while waiting < 1000:
             await asyncio.sleep(0)
             turns += 1
-        assert turns < 250, "not one by one"
+        assert turns < 20, "not one by one"
         gate.set()
         await hands.ended(1000)
         await async_wait_until(lambda: len(asyncio.all_tasks()) <= 1 + crew_module._IDLE_MAX)
@@ -253,6 +261,7 @@ def test_a_cancelled_handler_ends_and_its_worker_serves_no_other(swallows: bool)
     run(main)
 
 
+@pytest.mark.usefixtures("patient")
 def test_a_cancellation_that_comes_too_late_hits_no_other_call() -> None:
     async def main() -> None:
         gate = asyncio.Event()
