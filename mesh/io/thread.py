@@ -160,13 +160,14 @@ class ThreadDriver:
         desk = self._desk
         if desk.is_mine():
             raise RuntimeError("this thread is in the midst of a call; a signal handler cannot make another one there")
-        bell = item.waiter = self._bells.take()
         try:
             leads = None if self._crowded else desk.do_if_free(self._begin, item)
             if leads is None:
+                item.waiter = self._bells.take()
                 desk.leave_work(item)
                 self._see_to_work()
-            if not leads:
+            bell = item.waiter
+            if bell is not None:
                 bell.wait()
                 leads = self._leader is item
             if leads:
@@ -175,22 +176,21 @@ class ThreadDriver:
             desk.let_go()
             desk.do(self._give_up, item)
             raise
-        item.waiter = None
-        self._bells.give_back(bell)
+        if bell is not None:
+            item.waiter = None
+            self._bells.give_back(bell)
 
     def _begin(self, item: _Item) -> bool:
-        """Make a call; return whether its thread leads. If there is nothing to wait for, its bell is rung."""
+        """Make a call; return whether its thread leads. If it does not, it has a bell, or nothing to wait for."""
         if self._closed:
             raise ClosedError("the client is closed")
-        self._engine.check_process()
         self._engine.feed(CallsRequested([item]) if isinstance(item, PendingCall) else WatchRequested(item))
         if self._leader is None and not self._crowded and not item.done:
             self._leader = item
             return True
         self._settle()
-        if item.done:
-            item.waiter.ring()
-        else:
+        if not item.done:
+            item.waiter = self._bells.take()
             self._followers[item] = None
         return False
 
@@ -321,10 +321,12 @@ class ThreadDriver:
 
     def _hand_over(self) -> None:
         """Hand the lead to a follower, or leave the sockets to the keeper, who looks at them before long."""
-        self._leader = next(iter(self._followers), None)
-        if self._leader is not None:
-            del self._followers[self._leader]
-            self._leader.waiter.ring()
+        for follower in self._followers:
+            del self._followers[follower]
+            self._leader = follower
+            follower.waiter.ring()
+            return
+        self._leader = None
 
     def _settle(self) -> None:
         """After feeding: send, take in what came meanwhile, and wake whoever sleeps too long now."""
