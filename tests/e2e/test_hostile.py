@@ -84,7 +84,7 @@ def test_silent_connections_are_shed_before_the_descriptors_run_out() -> None:
     assert_harmless(prey)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def honest() -> Iterator[Prey]:
     with Prey("sync") as prey:
         yield prey
