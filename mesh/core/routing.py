@@ -33,7 +33,6 @@ ANY = "mesh"
 
 _DRAWS = 4
 """How often another server is drawn before all of them are looked at."""
-_INFINITE = float("inf")
 _FADE = 0.99
 """What is known of an idle server's latency fades each time it is passed over, until it is asked again: otherwise one
 slow answer would keep it idle for ever. A server ten times as slow as the others gets about one call of a hundred."""
@@ -97,32 +96,27 @@ class Pools:
         return True
 
 
-def _cost(server: Server) -> float:
-    conn = server.active
-    if conn is None:
-        return _INFINITE
-    ours, load = len(conn.inflight), server.load
-    return ((ours if ours > load else load) + 1) * (server.latency_s + 1e-6)
-
-
 def choose(servers: list[Server], rng: random.Random) -> Server:
-    """Return one of `servers` (at least one) by the power of two choices."""
+    """Return one of `servers` (at least one, all in pools) by the power of two choices."""
     count = len(servers)
     if count == 1:
         return servers[0]
-    first = int(rng.random() * count)
-    second = int(rng.random() * (count - 1))
-    if second >= first:
-        second += 1
-    chosen, other = servers[first], servers[second]
-    cost, cost_of_other = _cost(chosen), _cost(other)
-    if chosen.handicap != other.handicap and rng.random() * max(chosen.handicap, other.handicap) >= 1.0:
+    draw = rng.random
+    first = int(draw() * count)
+    second = int(draw() * (count - 1))
+    chosen, other = servers[first], servers[second + (second >= first)]
+    # Written out for both: a call of a function for each would cost as much as the rest.
+    held, held_by_other = chosen.active.inflight, other.active.inflight  # type: ignore[union-attr]
+    ours, load = len(held), chosen.load
+    cost = ((ours if ours > load else load) + 1) * (chosen.latency_s + 1e-6)
+    ours, load = len(held_by_other), other.load
+    cost_of_other = ((ours if ours > load else load) + 1) * (other.latency_s + 1e-6)
+    if chosen.handicap != other.handicap and draw() * max(chosen.handicap, other.handicap) >= 1.0:
         cost *= chosen.handicap
         cost_of_other *= other.handicap
     if cost > cost_of_other:
-        chosen, other = other, chosen
-    conn = other.active
-    if conn is not None and not conn.inflight:
+        chosen, other, held_by_other = other, chosen, held
+    if not held_by_other:
         other.latency_s *= _FADE
         other.load -= other.load >> 3
     return chosen
