@@ -1,7 +1,7 @@
 """The least that calls of this kind cost in Python: where the mesh could get to if it decided nothing.
 
 Calls gather in one list and leave together, as the mesh's do: ROUTER, a high-water mark of 1, records of msgpack, a
-future or a return value for each call. But there is one server, which is taken to live for ever: no deadline, no retry,
+future or a return value for each call. But its servers are taken to live for ever: no deadline, no retry,
 no PING, no measurement, no admission, nothing that is checked. What is between a bare socket and this is the price of
 calls; what is between this and the mesh, that of its promises.
 """
@@ -14,7 +14,7 @@ import select
 import threading
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
-from itertools import count
+from itertools import count, cycle
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -29,8 +29,14 @@ __all__ = ["CLIENTS", "SERVERS"]
 
 _encode = msgspec.msgpack.Encoder().encode
 _AGAIN_S = 0.001
-_SERVER = b"s"
-"""Routing id of the only server."""
+
+
+def _server(number: int) -> bytes:
+    """Return the routing id of a server."""
+    return b"s%d" % number
+
+
+_FIRST = _server(0)
 
 
 class _Asked(msgspec.Struct, array_like=True, gc=False):
@@ -49,10 +55,10 @@ _decode_answers = msgspec.msgpack.Decoder(list[_Answer]).decode
 
 
 def _serve(servers: int, announce: Callable[[list[int]], None]) -> None:
-    """Echo what each message asks for, in one message."""
+    """Echo what each message asks for, in one message. Many servers are one socket that is bound many times."""
     methods = {METHOD: lambda body: body}
     socket = zmq.Context().socket(zmq.ROUTER)
-    announce([socket.bind_to_random_port(f"tcp://{HOST}")])
+    announce([socket.bind_to_random_port(f"tcp://{HOST}") for _ in range(servers)])
     while True:
         client, head = socket.recv_multipart()
         answers = [_Answer(asked.number, methods[asked.method](asked.body)) for asked in _decode_asked(head)]
@@ -69,9 +75,10 @@ def _connected(load: Load) -> Iterator[zmq.Socket[bytes]]:
         socket.sndhwm = 1
         socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
         monitor = socket.get_monitor_socket(zmq.EVENT_HANDSHAKE_SUCCEEDED)
-        socket.setsockopt(zmq.CONNECT_ROUTING_ID, _SERVER)
-        socket.connect(endpoints(load)[0])
-        monitor.recv_multipart()
+        for number, endpoint in enumerate(endpoints(load)):
+            socket.setsockopt(zmq.CONNECT_ROUTING_ID, _server(number))
+            socket.connect(endpoint)
+            monitor.recv_multipart()
         socket.disable_monitor()
         yield socket
 
@@ -86,7 +93,7 @@ def _sync(load: Load) -> Iterator[Run]:
         def call() -> None:
             nonlocal number
             number += 1
-            socket.send_multipart([_SERVER, _encode([_Asked(number, METHOD, body)])])
+            socket.send_multipart([_FIRST, _encode([_Asked(number, METHOD, body)])])
             _, head = socket.recv_multipart()
             (answer,) = _decode_answers(head)
             assert answer.number == number
@@ -159,7 +166,7 @@ class _Owner:
 
     def _send(self, asked: list[_Asked]) -> bool:
         try:
-            self._socket.send_multipart([_SERVER, _encode(asked)], zmq.NOBLOCK)
+            self._socket.send_multipart([_FIRST, _encode(asked)], zmq.NOBLOCK)
         except zmq.Again:
             return False
         asked.clear()
@@ -174,13 +181,14 @@ def _threads(load: Load) -> Iterator[Run]:
 
 
 class _Futures:
-    """A socket in a loop, and a future for each call."""
+    """A socket in a loop, and a future for each call; the servers take turns."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, socket: zmq.Socket[bytes]) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, socket: zmq.Socket[bytes], servers: int) -> None:
         self._loop = loop
         self._socket = socket
         self._number = 0
-        self._asked: list[_Asked] = []
+        self._turns = cycle([_server(number) for number in range(servers)])
+        self._asked: dict[bytes, list[_Asked]] = {}
         self._waiting: dict[int, asyncio.Future[bytes]] = {}
         self._scheduled = False
         self._closed = False
@@ -193,7 +201,7 @@ class _Futures:
     def call(self, body: bytes) -> asyncio.Future[bytes]:
         self._number += 1
         future = self._waiting[self._number] = self._loop.create_future()
-        self._asked.append(_Asked(self._number, METHOD, body))
+        self._asked.setdefault(next(self._turns), []).append(_Asked(self._number, METHOD, body))
         if len(self._waiting) == 1:
             self._send()
         if not self._scheduled:
@@ -202,11 +210,12 @@ class _Futures:
         return future
 
     def _send(self) -> None:
-        try:
-            self._socket.send_multipart([_SERVER, _encode(self._asked)], zmq.NOBLOCK)
-            self._asked = []
-        except zmq.Again:  # perhaps it has room by now, and has said so already
-            self._loop.call_later(_AGAIN_S, self._turn)
+        for server, asked in list(self._asked.items()):
+            try:
+                self._socket.send_multipart([server, _encode(asked)], zmq.NOBLOCK)
+                del self._asked[server]
+            except zmq.Again:  # perhaps it has room by now, and has said so already
+                self._loop.call_later(_AGAIN_S, self._turn)
 
     def _turn(self) -> None:
         if self._closed:
@@ -228,8 +237,8 @@ class _Futures:
 async def _loop_connected(load: Load) -> AsyncIterator[Call]:
     import asyncio
 
-    body = load.body
-    with _connected(load) as socket, contextlib.closing(_Futures(asyncio.get_running_loop(), socket)) as futures:
+    body, loop = load.body, asyncio.get_running_loop()
+    with _connected(load) as socket, contextlib.closing(_Futures(loop, socket, len(load.ports))) as futures:
 
         async def call() -> bytes:
             return await futures.call(body)

@@ -111,15 +111,25 @@ def _handlers(effort: Effort) -> Section:
 def _servers(effort: Effort) -> Section:
     numbers = (1, 2, 4, 8)
     names = {number: f"{number} server{'s' * (number > 1)}, 256 in flight" for number in numbers}
+    floors = {number: f"floor, {names[number]}" for number in (1, 4)}
     return Section(
         "servers",
-        tuple(
-            Calls("mesh.async", (Servers("mesh.inline", number),), 256).contender(names[number], effort)
-            for number in numbers
+        (
+            *(
+                Calls("mesh.async", (Servers("mesh.inline", number),), 256).contender(name, effort)
+                for number, name in names.items()
+            ),
+            *(
+                Calls("floor.async", (Servers("floor.router", number),), 256).contender(floor, effort)
+                for number, floor in floors.items()
+            ),
         ),
-        tuple(
-            Ratio(names[number], names[1], "rate", Limit(at_least=0.8) if number == 4 else None)
-            for number in numbers[1:]
+        (
+            *(
+                Ratio(names[number], names[1], "rate", Limit(at_least=0.8) if number == 4 else None)
+                for number in numbers[1:]
+            ),
+            Ratio(floors[4], floors[1], "rate"),
         ),
     )
 
@@ -190,6 +200,14 @@ def _known(effort: Effort) -> Section:
         ratios.append(Ratio(few, one, "client_cpu_us"))
         ratios.append(Ratio(all_, one, "client_cpu_us", Limit(at_most=1.3)))
         ratios.append(Ratio(all_, few, "client_cpu_us"))
+        floors = {
+            each: f"floor, {fleet}, {in_flight} in flight" for each, fleet in zip((1, called), fleets, strict=False)
+        }
+        contenders += [
+            Calls("floor.async", (Servers("floor.router", each=each),), in_flight).contender(floor, effort)
+            for each, floor in floors.items()
+        ]
+        ratios.append(Ratio(floors[called], floors[1], "client_cpu_us"))
     return Section("known", tuple(contenders), tuple(ratios))
 
 
