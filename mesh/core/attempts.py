@@ -94,13 +94,19 @@ class Attempts:
 
     def _plan(self, profile: MethodProfile, now: float) -> None:
         """Set when an attempt that begins now will be overdue: the same for all that begin together."""
-        overdue_s = profile.value_s + 4.0 * profile.deviation_s
-        overdue_at = hedge_at = now + (overdue_s if overdue_s > self._overdue_min_s else self._overdue_min_s)
-        if self._hedges and profile.count >= _HEDGE_KNOWN:
-            profile.hedge_at = hedge_at = now + profile.p95_s * _HEDGE_BEYOND + self._hedge_slack_s
+        overdue_s = profile.bound_s()
+        overdue_at = now + (overdue_s if overdue_s > self._overdue_min_s else self._overdue_min_s)
+        hedge_at = self._hedge_at(profile, now)
         profile.planned_at = now
         profile.overdue_at = overdue_at
-        profile.next_at = hedge_at if hedge_at < overdue_at else overdue_at
+        profile.hedge_at = hedge_at
+        profile.next_at = hedge_at if 0.0 < hedge_at < overdue_at else overdue_at
+
+    def _hedge_at(self, profile: MethodProfile, sent_at: float) -> float:
+        """Return when a second server is asked as well, if the first one was then; 0 for never."""
+        if not self._hedges or profile.count < _HEDGE_KNOWN:
+            return 0.0
+        return sent_at + profile.p95_s * _HEDGE_BEYOND + self._hedge_slack_s
 
     def _repeat(self, call: PendingCall, server: Server, conn: Connection) -> None:
         """Note that an attempt is not the call's first."""
@@ -113,9 +119,8 @@ class Attempts:
 
     def plan_hedge(self, call: PendingCall) -> None:
         """Set when a second server is to be asked as well, now that the call is overdue, if its method is known."""
-        profile = call.profile
-        if self._hedges and profile is not None and profile.count >= _HEDGE_KNOWN:
-            call.hedge_at = call.sent_at + profile.p95_s * _HEDGE_BEYOND + self._hedge_slack_s
+        if call.profile is not None:
+            call.hedge_at = self._hedge_at(call.profile, call.sent_at)
 
     def hedge(self, call: PendingCall, server: Server, now: float) -> None:
         """Give the call to a second server as well."""

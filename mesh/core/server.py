@@ -257,7 +257,7 @@ class ServerCore:
                     and (record.boot == boot or not record.boot)
                     and (deadline is None or now <= deadline)
                     and self.admitted < admitted_max
-                    and not self.state
+                    and not self.state  # it is SERVING
                 ):
                     self.admitted += 1
                     call_id = record.call_id

@@ -108,14 +108,11 @@ class Timers(Generic[T]):
         return None
 
     def _look_through(self, now: float) -> None:
-        """Move those of the new deadlines into the heap that have come."""
-        young, heap = self._young, self._heap
-        few = len(young) <= _YOUNG_MAX
-        for item, when in [entry for entry in young.items() if entry[1] <= now] if few else young.items():
+        """Move those of the new deadlines into the heap that have come; all, if they are too many to look through."""
+        young = self._young
+        every = len(young) > _YOUNG_MAX
+        for item, when in [entry for entry in young.items() if every or entry[1] <= now]:
             self._sequence += 1
-            heapq.heappush(heap, (when, self._sequence, item))
-            if few:
-                del young[item]
-        if not few:
-            young.clear()
+            heapq.heappush(self._heap, (when, self._sequence, item))
+            del young[item]
         self._none_before = min(young.values(), default=_INFINITE)
